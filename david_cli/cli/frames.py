@@ -1,0 +1,105 @@
+"""`david frames`: a folder of numbered pictures in, a folder of sharp ones out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from david_cli.cli import options
+from david_cli.cli.progress import open_view
+from david_cli.cli.wording import (
+    Summary,
+    deblurrer_facts,
+    headline,
+    listing,
+    stage_line,
+)
+
+if TYPE_CHECKING:
+    from david_cli.inference.frames import FolderReport
+
+LISTED = 5
+"""Files left out that are named on the terminal; JSON and ``--verbose`` name all."""
+
+
+def frames(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of frames.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Default: DIR.sharp beside DIR."),
+    ] = None,
+    yes: options.YesOption = False,
+    model: options.ModelOption = "auto",
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    tile: options.TileOption = "auto",
+    overlap: options.OverlapOption = 64,
+    strength: options.StrengthOption = 1.0,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Sharpen a folder of frames: PNG, JPEG, TIFF, WebP or BMP.
+
+    Frames play in natural order (2 before 10) and come out under the same names, with the same
+    bit depth, alpha, ICC profile and EXIF. Pictures of another size begin a new scene; other
+    files are left out and listed.
+
+    [bold]Examples[/bold]
+      david frames scans/
+      david frames scans/ -o sharp/ --tile 512
+    """
+    options.parse_strength(strength)
+    tile_size = options.parse_tile(tile)
+
+    from david_cli.images import list_frames
+
+    found, _ = list_frames(source)  # a missing folder fails here, before torch loads
+
+    from david_cli.inference.deblurrer import load_deblurrer
+    from david_cli.inference.frames import deblur_frame_folder, default_target
+
+    target = default_target(source) if output is None else output
+    options.refuse_own_input(source, target)
+    taken = next((target / p.name for p in found if (target / p.name).exists()), None)
+    overwrite = yes
+    if taken is not None:
+        overwrite = options.may_overwrite(taken, yes=yes, ask=progress != "json")
+
+    with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
+        deblurrer = load_deblurrer(
+            model, device=device, precision=precision, tile=tile_size, overlap=overlap
+        )
+        facts = {"command": "frames", "source": str(source), "target": str(target)}
+        view.start(headline(deblurrer), len(found), {**facts, **deblurrer_facts(deblurrer)})
+        report = deblur_frame_folder(
+            source,
+            target,
+            deblurrer,
+            strength=strength,
+            overwrite=overwrite,
+            on_progress=view.update,
+        )
+        view.done(_summary(report, shown=len(report.ignored) if verbose else LISTED))
+
+
+def _summary(report: FolderReport, shown: int) -> Summary:
+    others = [path.name for path in report.ignored]
+    left_out = (f"left out: {listing(others, shown)}",) if others else ()
+    return Summary(
+        target=str(report.target),
+        frames=report.frames,
+        seconds=report.seconds,
+        fps=report.fps,
+        bottleneck=report.bottleneck,
+        stage_seconds=report.stage_seconds,
+        warnings=(*report.losses, *report.events.lines()),
+        notes=left_out,
+        details=(stage_line(report.stage_seconds),),
+        facts={"source": str(report.source), "left_out": others},
+    )

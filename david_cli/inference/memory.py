@@ -1,0 +1,75 @@
+"""How large a tile the device's memory takes, and how its running out is recognised."""
+
+from __future__ import annotations
+
+import math
+
+import psutil
+import torch
+
+BYTES_PER_PIXEL = {torch.float32: 2400, torch.float16: 1200, torch.bfloat16: 1200}
+"""Peak memory per pixel of a tile while the network runs, window included.
+
+Measured on the CPU in float32, in bytes: david-lite 540, david 800, the paper's layout 2400. The
+largest stands for all: it leaves a margin for the scratch memory of a GPU's convolutions.
+"""
+
+MEMORY_SHARE = 0.5
+"""Part of the free memory that one run may plan with."""
+
+LARGEST_TILE = {"cpu": 1536}
+"""By device type: larger tiles gain no speed there."""
+
+LARGEST_GPU_TILE = 4096
+
+SMALLEST_TILE = 64
+"""Below this a tile is mostly overlap: memory that does not hold it is too small."""
+
+_SYMPTOMS = (
+    "out of memory",
+    "allocate memory",  # "can't allocate memory", "DefaultCPUAllocator: not enough memory: you ..."
+    "not enough memory",
+    "tried to allocate",
+    "alloc_failed",  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED
+    "invalid buffer size",  # Metal
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, in the words of any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(text in message for text in _SYMPTOMS)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a run on this device could still take."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + cached
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return int(psutil.virtual_memory().available)
+
+
+def tile_for_memory(free: int, device: torch.device, dtype: torch.dtype, stride: int) -> int:
+    """The largest tile edge that ``free`` bytes surely hold, a multiple of ``stride``."""
+    edge = math.isqrt(int(max(0, free) * MEMORY_SHARE / BYTES_PER_PIXEL[dtype]))
+    edge = min(edge, LARGEST_TILE.get(device.type, LARGEST_GPU_TILE))
+    return max(edge // stride, math.ceil(SMALLEST_TILE / stride)) * stride
+
+
+def halved_tile(tile: int, stride: int) -> int | None:
+    """Half of a tile edge, in whole strides; None where that would be too small to be of use."""
+    half = tile // 2 // stride * stride
+    return half if half >= max(SMALLEST_TILE, 2 * stride) else None
+
+
+def release_cached(device: torch.device) -> None:
+    """Give memory that torch keeps for reuse back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,383 @@
+"""The way of a video through david, top to bottom; the one place where the stages meet.
+
+    reader -> [decode thread] -> RGB on the device -> 7-frame window -> network -> change
+           -> source planes + change -> [encode thread] -> writer
+
+Three stages overlap through bounded channels. Packets of audio, subtitles and everything else
+travel through the same channels beside the frames, in the order the file has them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from david_cli.errors import DavidError, OutputError, UsageError
+from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
+from david_cli.inference.scenes import is_scene_cut, thumbnail
+from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
+from david_cli.inference.window import sliding_windows
+from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
+from david_cli.video.frame import Frame, VideoInfo
+from david_cli.video.reader import Item, VideoReader
+from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
+from david_cli.video.writer import VideoWriter
+
+CHANNEL_ITEMS = 8
+"""Frames or packets that may wait between two stages."""
+
+F = TypeVar("F", Tensor, NDArray[np.uint8])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; given to ``on_progress`` after every frame."""
+
+    done: int
+    """Frames handed to the encoder."""
+    total: int | None
+    """Frames expected, where the container says so; a hint."""
+    fps: float
+    """Frames per second since the start."""
+    elapsed: float
+    """Seconds."""
+    eta: float | None
+    """Seconds left, where a total is known."""
+    bottleneck: str
+    """The stage that limits speed: ``decode``, ``network`` or ``encode``."""
+    stage_seconds: dict[str, float]
+    """Busy seconds per stage."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a finished run did."""
+
+    source: Path
+    target: Path
+    frames: int
+    seconds: float
+    fps: float
+    plan: OutputPlan
+    warnings: tuple[str, ...]
+    """Everything worth knowing that is no error: losses, repairs, an early end of decoding."""
+    events: GuardEvents
+    stage_seconds: dict[str, float]
+    bottleneck: str
+    model: str
+    device: str
+    precision: str
+    tile: int
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A decoded frame on the device, waiting in the window."""
+
+    frame: Frame
+    planes: tuple[Tensor, ...]
+    rgb: Tensor
+    """(3, H, W) float32, nominal [0, 1], not clipped."""
+    thumbnail: Tensor
+
+
+def deblur_video(
+    source: str | Path,
+    target: str | Path | None = None,
+    deblurrer: Deblurrer | None = None,
+    *,
+    strength: float = 1.0,
+    encode: EncodeOptions | None = None,
+    start: Fraction | float | None = None,
+    end: Fraction | float | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
+) -> Report:
+    """Deblur one video file; everything else in it is carried over.
+
+    Args:
+        source: the video.
+        target: the result; ``<name>.sharp.<ext>`` beside the source where None. It appears under
+            this name only when complete.
+        deblurrer: network, device and tiling; ``load_deblurrer()`` where None.
+        strength: 0 keeps the picture as it is, 1 applies the network's whole change.
+        encode: codec and its options; near-transparent defaults where None.
+        start: seconds after the first frame at which to start.
+        end: seconds after the first frame at which to end.
+        overwrite: whether an existing target may be replaced.
+        on_progress: called after every frame, in this thread.
+        on_message: called with each note or warning as soon as it is known.
+
+    Returns:
+        What was done, with all warnings.
+
+    Raises:
+        UsageError, InputError, OutputError, DeviceError: see ``david_cli.errors``. No file is left
+        under the target's name unless the run succeeded.
+    """
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength {strength:g} is not between 0 and 1")
+    span = (_seconds(start), _seconds(end))
+    with VideoReader(Path(source), start=span[0], end=span[1]) as reader:
+        plan = plan_output(
+            reader, None if target is None else Path(target), encode or EncodeOptions()
+        )
+        check_target(Path(source), plan.target, overwrite)
+        deblurrer = deblurrer or load_deblurrer()
+        run = _Run(reader, plan, deblurrer, strength, on_progress, on_message)
+        return run.finish()
+
+
+def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> Iterator[F]:
+    """Turn an iterable of frames into an iterable of sharp frames, lazily, in order.
+
+    Args:
+        frames: either (3, H, W) tensors, RGB in [0, 1], or (H, W, 3) uint8 arrays. The size may
+            change: a new scene starts there, as it does at a scene cut.
+        deblurrer: ``load_deblurrer()`` where None.
+
+    Yields:
+        As many frames of the same kind: tensors on their own device, not clipped; arrays rounded.
+    """
+    deblurrer = deblurrer or load_deblurrer()
+    radius = deblurrer.frames // 2
+    for window in sliding_windows(frames, radius=radius, is_cut=_cut_between_pictures):
+        stack = torch.stack([_as_rgb(frame).to(deblurrer.device) for frame in window])
+        yield _like(window[radius], deblurrer(stack[None])[0])
+
+
+def check_target(source: Path, target: Path, overwrite: bool) -> None:
+    """Refuse to write over the source, or over anything without being told to.
+
+    Raises:
+        UsageError: the target is the source.
+        OutputError: the target exists, or is a folder.
+    """
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file with -o")
+    if target.exists():
+        if source.exists() and os.path.samefile(source, target):
+            raise UsageError(f"{target} is the source itself: choose another output with -o")
+        if not overwrite:
+            raise OutputError(f"{target} exists already: add --yes to overwrite it")
+
+
+class _Run:
+    """One video on its way: three threads, two channels, one result."""
+
+    def __init__(
+        self,
+        reader: VideoReader,
+        plan: OutputPlan,
+        deblurrer: Deblurrer,
+        strength: float,
+        on_progress: Callable[[Progress], None] | None,
+        on_message: Callable[[str], None] | None,
+    ):
+        self.reader, self.plan, self.deblurrer, self.strength = reader, plan, deblurrer, strength
+        self.on_progress, self.on_message = on_progress, on_message
+        deblurrer.events = GuardEvents()  # of this run alone
+        self.writer = VideoWriter(plan, reader)
+        self.decoded: Channel[Item] = Channel(CHANNEL_ITEMS)
+        self.restored: Channel[Item] = Channel(CHANNEL_ITEMS)
+        self.clock = Clock()
+        self.frames_in = self.frames_out = 0
+        self.warnings: list[str] = []
+        self.started = time.perf_counter()
+        self.total = expected_frames(reader.info, reader.start, reader.end)
+
+    def finish(self) -> Report:
+        """Run to the end; on any exception leave no trace of the target."""
+        for line in (*self.plan.notes, *self.plan.losses, *_hdr_warning(self.reader.info)):
+            self._warn(line)
+        threads = [StageThread("decode", self._decode), StageThread("encode", self._encode)]
+        try:
+            for thread in threads:
+                thread.start()
+            self._restore()
+            self.restored.close()
+            _join(threads)
+            self._check_counts()
+            with self.clock.busy("encode"):
+                self.writer.finish()
+        except BaseException as err:
+            self.decoded.cancel()
+            self.restored.cancel()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            self.writer.abort()
+            if isinstance(err, Cancelled):  # the encode thread ended first: its error is the cause
+                _join(threads)
+            raise
+        return self._report()
+
+    def _decode(self) -> None:
+        try:
+            for item in self.clock.timed("decode", self.reader.items()):
+                self.frames_in += isinstance(item, Frame)
+                self.decoded.put(item)
+        except Cancelled:
+            raise
+        except BaseException as err:
+            self.decoded.close(err)
+        else:
+            self.decoded.close()
+
+    def _restore(self) -> None:
+        """decoded -> restored, in this thread."""
+        radius = self.deblurrer.frames // 2
+        for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
+            centre = window[radius]
+            with self.clock.busy("network"):
+                frame = centre.frame
+                if self.strength > 0:
+                    frame = replace(frame, planes=self._sharp_planes(window, centre))
+            self.restored.put(frame)
+            self.frames_out += 1
+            if self.on_progress:
+                self.on_progress(self._progress())
+
+    def _prepared(self) -> Iterator[_Prepared]:
+        """Frames made ready for the window; packets pass it by."""
+        for item in self.decoded:
+            if not isinstance(item, Frame):
+                self.restored.put(item)
+                continue
+            with self.clock.busy("network"):
+                planes = to_tensors(item, self.deblurrer.device)
+                rgb = planes_to_rgb(planes, item.format, item.color)
+                prepared = _Prepared(item, planes, rgb, thumbnail(rgb))
+            yield prepared
+
+    def _sharp_planes(self, window: tuple[_Prepared, ...], centre: _Prepared) -> tuple[Any, ...]:
+        stack = torch.stack([prepared.rgb for prepared in window])  # (T, 3, H, W)
+        change = self.deblurrer(stack[None])[0] - centre.rgb
+        frame = centre.frame
+        planes = add_change(centre.planes, change, frame.format, frame.color, self.strength)
+        return to_arrays(planes, frame.format)
+
+    def _encode(self) -> None:
+        try:
+            for item in self.restored:
+                with self.clock.busy("encode"):
+                    if isinstance(item, Frame):
+                        self.writer.write(item)
+                    else:
+                        self.writer.mux(item)
+        except BaseException:
+            self.restored.cancel()
+            raise
+
+    def _check_counts(self) -> None:
+        counts = (self.frames_in, self.frames_out, self.writer.frames_written)
+        if len(set(counts)) != 1:
+            raise DavidError(
+                f"{self.plan.target}: {counts[0]} frames decoded, {counts[1]} restored, "
+                f"{counts[2]} encoded; nothing was kept. This is a bug: please report it"
+            )
+
+    def _progress(self) -> Progress:
+        elapsed = time.perf_counter() - self.started
+        fps = self.frames_out / elapsed if elapsed > 0 else 0.0
+        left = None if self.total is None else max(0, self.total - self.frames_out)
+        return Progress(
+            done=self.frames_out,
+            total=self.total,
+            fps=fps,
+            elapsed=elapsed,
+            eta=left / fps if left is not None and fps else None,
+            bottleneck=self.clock.bottleneck,
+            stage_seconds=dict(self.clock.seconds),
+        )
+
+    def _report(self) -> Report:
+        if self.reader.stopped:
+            self._warn(f"decoding stopped at {self.reader.stopped}; everything before it was kept")
+        for line in (*self.reader.warnings, *self.writer.warnings, *self.deblurrer.events.lines()):
+            self._warn(line)
+        seconds = time.perf_counter() - self.started
+        return Report(
+            source=self.reader.path,
+            target=self.plan.target,
+            frames=self.frames_out,
+            seconds=seconds,
+            fps=self.frames_out / seconds,
+            plan=self.plan,
+            warnings=tuple(self.warnings),
+            events=self.deblurrer.events,
+            stage_seconds=dict(self.clock.seconds),
+            bottleneck=self.clock.bottleneck,
+            model=self.deblurrer.name,
+            device=str(self.deblurrer.device),
+            precision=self.deblurrer.precision,
+            tile=self.deblurrer.tile or 0,
+        )
+
+    def _warn(self, line: str) -> None:
+        self.warnings.append(line)
+        if self.on_message:
+            self.on_message(line)
+
+
+def expected_frames(info: VideoInfo, start: Fraction, end: Fraction | None) -> int | None:
+    """How many frames a run will probably have; None where nothing says so."""
+    whole = info.duration
+    if start or end is not None:
+        last = min(x for x in (end, whole) if x is not None) if (end or whole) else None
+        return round((last - start) * info.rate) if last is not None and info.rate else None
+    if info.frame_count:
+        return info.frame_count
+    return round(whole * info.rate) if whole and info.rate else None
+
+
+def _join(threads: list[StageThread]) -> None:
+    """Wait for all; raise what ended one of them."""
+    for thread in threads:
+        thread.join()
+    for thread in threads:
+        if thread.error is not None:
+            raise thread.error
+
+
+def _cut_between(a: _Prepared, b: _Prepared) -> bool:
+    return is_scene_cut(a.thumbnail, b.thumbnail)
+
+
+def _cut_between_pictures(a: F, b: F) -> bool:
+    x, y = _as_rgb(a), _as_rgb(b)
+    return x.shape != y.shape or is_scene_cut(thumbnail(x), thumbnail(y))
+
+
+def _as_rgb(frame: Tensor | NDArray[np.uint8]) -> Tensor:
+    """(3, H, W) float32 in [0, 1] of either kind of frame."""
+    if isinstance(frame, Tensor):
+        return frame.float()
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
+
+
+def _like(frame: F, restored: Tensor) -> F:
+    if isinstance(frame, Tensor):
+        return restored.to(frame.device, frame.dtype)
+    codes = (restored * 255).round().clamp(0, 255).to(torch.uint8)
+    return codes.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _hdr_warning(info: VideoInfo) -> Iterator[str]:
+    if info.color.hdr:
+        yield "the source is HDR, and the network learned SDR: look before you trust the result"
+
+
+def _seconds(value: Fraction | float | None) -> Fraction | None:
+    return None if value is None else Fraction(value).limit_denominator(10**9)

@@ -1,0 +1,158 @@
+"""Weights on disk: safetensors that carry their network's configuration, so a file alone suffices.
+
+Metadata (all strings, as safetensors wants):
+
+    format    "david-1"
+    config    JSON of DavidConfig
+    training  JSON: data, steps, recipe, as the trainer recorded them
+    gain      JSON: {"3": dB, "7": dB, ...} measured gain over the blurry input, where measured
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from david_cli.errors import ModelError
+from david_cli.network.david import David, DavidConfig
+
+FORMAT = "david-1"
+SUFFIX = ".safetensors"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")  # in a wheel; in a source tree
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says of itself."""
+
+    name: str
+    path: Path
+    config: DavidConfig
+    training: dict[str, Any]
+    gain: dict[str, float]
+    """Measured gain in dB per blur level; empty where it was not measured."""
+
+
+def save_network(
+    network: David,
+    path: Path,
+    training: dict[str, Any],
+    *,
+    gain: dict[str, float] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a network with its configuration, complete or not at all.
+
+    Args:
+        network: whose weights to write.
+        path: the file, conventionally ``*.safetensors``.
+        training: what it was trained on and for how long.
+        gain: measured gain per level, in dB.
+        dtype: of the stored values; float16 is what ships.
+    """
+    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(network.config.to_dict()),
+        "training": json.dumps(training),
+        "gain": json.dumps(gain or {}),
+    }
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_bytes(save(state, metadata))
+    unfinished.replace(path)
+
+
+def load_network(model: str | Path) -> David:
+    """Build a network from a shipped name or a file, in float32, ready for inference.
+
+    Raises:
+        ModelError: no such model, or the file is damaged or no david network.
+    """
+    path = resolve_weights(model)
+    info = read_info(path)
+    network = David(info.config)
+    try:
+        with safe_open(path, "pt") as file:
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        network.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as err:
+        raise ModelError(_damaged(path, str(err).splitlines()[0])) from err
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise ModelError(_damaged(path, "it holds values that are not finite"))
+    return network.eval()
+
+
+def resolve_weights(model: str | Path) -> Path:
+    """The file of a shipped model's name, or of a path.
+
+    Raises:
+        ModelError: neither a shipped name nor a file.
+    """
+    names = [path.stem for path in _shipped_files()]
+    for path in _shipped_files():
+        if path.stem == str(model):
+            return path
+    path = Path(model)
+    if path.is_file():
+        return path
+    raise ModelError(
+        f"no model named {model}: choose one of {', '.join(names) or 'none shipped'}, "
+        f"or give the path of a {SUFFIX} file"
+    )
+
+
+def shipped_models() -> list[WeightsInfo]:
+    """The models that come with the package, in name order."""
+    return [read_info(path) for path in _shipped_files()]
+
+
+def read_info(path: Path) -> WeightsInfo:
+    """Configuration and history of a weights file, without its values.
+
+    Raises:
+        ModelError: damaged, or no david network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as err:
+        raise ModelError(_damaged(path, str(err))) from err
+    if metadata.get("format") != FORMAT:
+        raise ModelError(
+            f"{path} holds no david network (no '{FORMAT}' mark): give a file written by david"
+        )
+    try:
+        return WeightsInfo(
+            name=path.stem,
+            path=path,
+            config=DavidConfig.from_dict(json.loads(metadata["config"])),
+            training=json.loads(metadata.get("training", "{}")),
+            gain=json.loads(metadata.get("gain", "{}")),
+        )
+    except (KeyError, TypeError, ValueError) as err:
+        raise ModelError(_damaged(path, f"unreadable configuration ({err})")) from err
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shipped_files() -> list[Path]:
+    for folder in _FOLDERS:
+        if folder.is_dir():
+            return sorted(folder.glob(f"*{SUFFIX}"))
+    return []
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"{path} cannot be read as weights: {why}; copy or download the file again"

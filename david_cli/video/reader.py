@@ -1,0 +1,358 @@
+"""container -> demux -> decode -> Frames, lazily, with every other stream's packets beside them.
+
+The frames are those of a plain decode (``for frame in av.open(path).decode(...)``) up to its first
+exception, none more and none less, in planar formats. Nothing is held but the packet in hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from david_cli.errors import InputError, UsageError
+from david_cli.video.frame import Frame, PixelFormat, Plane, VideoInfo
+from david_cli.video.planes import conform, planar_format, read_planes
+from david_cli.video.source import color_of, describe, find_video, is_picture, open_source, reason
+from david_cli.video.timeline import ContinuousClock, Timeline
+
+Item: TypeAlias = "Frame | Packet[Stream]"
+
+_DAMAGE = (av.FFmpegError, ValueError)  # what demuxing and decoding raise on damaged data
+_SEEK_BACK = (0, 2, 10)  # seconds before --start to look for a key frame, tried in turn
+_INTERLEAVE = 5  # seconds that packets may lie behind the pictures they belong to
+
+
+class VideoReader:
+    """Reads one video file; owns its container. Use it as a context manager.
+
+    Frames come in presentation order with strictly increasing pts (see `Timeline` for the rare
+    repairs); packets of all other streams come between them as the file has them, for copying.
+    `close` may be called from another thread than the one that iterates; afterwards nothing of
+    FFmpeg's may be touched, neither streams nor the `stream` of a packet.
+    """
+
+    container: InputContainer
+    video_stream: VideoStream
+    copied_streams: tuple[Stream, ...]
+    """Everything that is not the processed video: packets of these come out of `items`."""
+    stopped: str | None
+    """Where and why decoding ended early: ``frame 37 (1.234 s): <reason>``."""
+
+    def __init__(
+        self, path: Path, *, start: Fraction | None = None, end: Fraction | None = None
+    ) -> None:
+        """Open a file and decode its first frame.
+
+        Args:
+            start: seconds after the first frame; frames before are left out, and packets that end
+                before. pts stay as they are in the file.
+            end: seconds after the first frame; frames at or after are left out, and packets that
+                begin at or after.
+
+        Raises:
+            InputError: no frame decodes (of that part), or david has no use for the format.
+            UsageError: an empty part.
+        """
+        if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
+            raise UsageError(
+                f"start {float(start or 0):g} s, end {float(end or 0):g} s: "
+                "start must not be negative, and end must come after it"
+            )
+        self.path = path
+        self.start = start or Fraction(0)
+        self.end = end
+        self._info: VideoInfo | None = None
+        self._lock = threading.Lock()  # held while FFmpeg works, so that close() can wait
+        self._open()
+        try:
+            self._items = self._first_items()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the file holds, from its headers and its first frame."""
+        assert self._info is not None  # __init__ decodes a frame or raises
+        return self._info
+
+    def close(self) -> None:
+        """Release the file. Idempotent; an iteration still going on then ends."""
+        with self._lock:
+            self._closed = True
+            self.container.close()
+
+    def items(self) -> Iterator[Item]:
+        """Frames, and packets of the copied streams, in the order the file has them. Once only."""
+        yield from self._items
+
+    @property
+    def warnings(self) -> list[str]:
+        """What had to be repaired so far; complete when `items` has ended."""
+        lines = self._timeline.warnings()
+        if self._clock.restarts:
+            lines.append(
+                f"restarts of the source's clock: {self._clock.restarts}; the parts were joined"
+            )
+        if self._corrupt:
+            lines.append(
+                f"damaged frames in the source: {self._corrupt}; used as far as they decode"
+            )
+        if self._recolored:
+            lines.append(
+                f"frames with other colour tags than the first: {self._recolored}; "
+                "the output is tagged like the first"
+            )
+        return lines
+
+    def _open(self) -> None:
+        """Start over at the beginning of the file."""
+        self.container = open_source(self.path)
+        self._closed = False
+        try:
+            self.video_stream = find_video(self.container, self.path)
+        except InputError:
+            self.container.close()
+            raise
+        self._index = self.video_stream.index
+        self.copied_streams = tuple(s for s in self.container.streams if s.index != self._index)
+        self._reset()
+
+    def _reset(self) -> None:
+        stream = self.video_stream
+        self.time_base = stream.time_base or Fraction(1, av.time_base)
+        rate = stream.average_rate or stream.guessed_rate
+        self._timeline = Timeline(round(1 / (rate * self.time_base)) if rate else 1)
+        self._clock = ContinuousClock()
+        self._video_done = False
+        self._key_time: Fraction | None = None  # of the first key frame since opening or seeking
+        self._delivered = self._corrupt = self._recolored = 0
+        self.stopped = None
+
+    def _first_items(self) -> Iterator[Item]:
+        """Decode up to the first wanted frame, so that a file without any fails here."""
+        self._origin = Fraction(0)
+        items = self._decode()
+        head = _until_frame(items)
+        if not isinstance(head[-1] if head else None, Frame):
+            why = (self.stopped or ": it ends before its first frame").partition(": ")[2]
+            raise InputError(f"{self.path}: no video frame can be decoded ({why})")
+        self._origin = self.info.start or Fraction(0)
+        if self.start > 0:
+            return self._seek_start()
+        return self._cut(chain(head, items))
+
+    def _seek_start(self) -> Iterator[Item]:
+        """Go to a key frame at or before `start`; to the beginning where there is no other way.
+
+        Only what is decoded from a key frame on is right, so a place is taken only if a key frame
+        that is not after `start` was seen before the first wanted frame.
+        """
+        for back in _SEEK_BACK:
+            if self.start <= back or not self._seek(self.start - back):
+                break
+            items = self._cut(self._decode())
+            head = _until_frame(items)
+            timed = self._timeline.invented == 0  # times made up here count from the wrong place
+            if timed and self._key_time is not None and self._key_time <= self.start:
+                return self._from(head, items)
+        self.close()
+        self._open()
+        items = self._cut(self._decode())
+        return self._from(_until_frame(items), items)
+
+    def _seek(self, time: Fraction) -> bool:
+        try:
+            ticks = round((self._origin + time) / self.time_base)
+            self.container.seek(ticks, stream=self.video_stream)
+        except _DAMAGE:
+            return False
+        self._reset()
+        return True
+
+    def _from(self, head: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
+        if not isinstance(head[-1] if head else None, Frame):
+            last = float(self._timeline.next * self.time_base - self._origin)
+            part = f"from {float(self.start):g} s " + (
+                f"to {float(self.end):g} s" if self.end else "on"
+            )
+            why = (
+                f"decoding stopped at {self.stopped}" if self.stopped else f"it ends at {last:g} s"
+            )
+            raise InputError(f"{self.path}: no frame {part} ({why}); choose another part")
+        return chain(head, rest)
+
+    def _demux(self) -> Iterator[Packet[Stream]]:
+        """All packets, on one continuous clock, up to the first error."""
+        packets = self.container.demux()
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                try:
+                    packet = next(packets, None)
+                except _DAMAGE as err:
+                    self._stop(reason(err))
+                    return
+            if packet is None:
+                return
+            self._join(packet)
+            yield packet
+
+    def _join(self, packet: Packet[Stream]) -> None:
+        index, base = packet.stream.index, packet.time_base
+        if packet.stream.type == "audio" or index == self._index:
+            offset = self._clock.offset(index, packet.dts, packet.duration, base)
+        else:
+            offset = self._clock.follow(self._index, base)
+        if offset:
+            packet.pts = None if packet.pts is None else packet.pts + offset
+            packet.dts = None if packet.dts is None else packet.dts + offset
+
+    def _decode(self) -> Iterator[Item]:
+        """Packets of the video become frames; the others pass."""
+        for packet in self._demux():
+            # Not packet.stream_index: it is 0 in the packets that flush the decoders at the end.
+            if packet.stream.index != self._index:
+                if packet.size:  # an empty one would only flush a decoder
+                    yield packet
+            elif not self._video_done:
+                for picture in self._pictures(packet):
+                    if (frame := self._normalise(picture)) is None:
+                        break
+                    yield frame
+            if self._video_done and self._far_behind_end(packet):
+                return
+
+    def _pictures(self, packet: Packet[Stream]) -> list[VideoFrame]:
+        with self._lock:
+            if self._closed:
+                return []
+            try:
+                return self.video_stream.decode(packet)
+            except _DAMAGE as err:
+                self._stop(reason(err))
+                return []
+
+    def _normalise(self, picture: VideoFrame) -> Frame | None:
+        """The frame of a picture, like the first one in size and format; None ends the video."""
+        try:
+            format, planes = planar_format(picture.format.name), read_planes(picture)
+        except ValueError as err:
+            if self._info is None:
+                raise InputError(f"{self.path}: {err}; convert it, e.g. to yuv444p16le") from err
+            self._stop(str(err))
+            return None
+        if self._info is not None:
+            if (same := self._like_first(format, planes)) is None:
+                return None
+            format, planes = self.info.format, same
+        return self._place(picture, format, planes)
+
+    def _like_first(
+        self, format: PixelFormat, planes: tuple[Plane, ...]
+    ) -> tuple[Plane, ...] | None:
+        """Planes in the format of the first frame; None, and the end, where that is not exact."""
+        first, (height, width) = self.info, planes[0].shape
+        before, now = f"{first.width}x{first.height}", f"{width}x{height}"
+        if (now, format) == (before, first.format):
+            return planes
+        same = conform(planes, format, first.format) if now == before else None
+        if same is None:
+            self._stop(
+                f"the picture changes from {before} {first.format.name} to {now} {format.name}"
+            )
+        return same
+
+    def _place(self, picture: VideoFrame, format: PixelFormat, planes: tuple[Plane, ...]) -> Frame:
+        duration = picture.duration or 0
+        pts = self._timeline.place(picture.pts, picture.dts, duration)
+        color = color_of(picture, self.video_stream)
+        frame = Frame(planes, format, color, pts, duration, self.time_base)
+        if self._info is None:
+            self._info = describe(self.path, self.container, self.video_stream, picture, frame)
+        self._corrupt += picture.is_corrupt
+        self._recolored += color != self.info.color
+        if picture.key_frame and self._key_time is None:
+            self._key_time = pts * self.time_base - self._origin
+        return frame
+
+    def _stop(self, why: str) -> None:
+        """No more frames after this; packets of other streams may still come."""
+        if not self._video_done:
+            time = float(self._timeline.next * self.time_base - self._origin)
+            self.stopped = f"frame {self._delivered} ({time:.3f} s): {why}"
+        self._video_done = True
+
+    def _cut(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Leave out what lies outside [start, end)."""
+        for item in items:
+            if isinstance(item, Frame):
+                time = item.pts * item.time_base - self._origin
+                if self.end is not None and time >= self.end:
+                    self._video_done = True
+                elif time >= self.start:
+                    self._delivered += 1
+                    yield item
+            elif self._touches(item):
+                yield item
+
+    def _touches(self, packet: Packet[Stream]) -> bool:
+        begin = self._begin(packet)
+        if begin is None or is_picture(packet.stream):
+            return True
+        ends = begin + (packet.duration or 0) * packet.time_base
+        started = self.start == 0 or begin >= self.start or ends > self.start
+        return started and (self.end is None or begin < self.end)
+
+    def _begin(self, packet: Packet[Stream]) -> Fraction | None:
+        """Seconds after the first frame."""
+        ticks = packet.dts if packet.pts is None else packet.pts
+        return None if ticks is None else ticks * packet.time_base - self._origin
+
+    def _far_behind_end(self, packet: Packet[Stream]) -> bool:
+        begin = self._begin(packet)
+        return self.end is not None and begin is not None and begin > self.end + _INTERLEAVE
+
+
+def read_info(path: Path) -> VideoInfo:
+    """What david sees in a file; decodes its first frame only.
+
+    Raises:
+        InputError: as `VideoReader`.
+    """
+    with VideoReader(path) as reader:
+        return reader.info
+
+
+def _until_frame(items: Iterator[Item]) -> list[Item]:
+    """Items up to the first frame, this included; all of them where there is none."""
+    head: list[Item] = []
+    for item in items:
+        head.append(item)
+        if isinstance(item, Frame):
+            break
+    return head

@@ -1,0 +1,199 @@
+"""A path -> an open container, the video stream in it, and what a person would want to know."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from david_cli.errors import InputError
+from david_cli.video.frame import ChromaLocation, ColorSpec, Frame, Range, StreamInfo, VideoInfo
+
+_TEXT_FORMAT = "tty"  # FFmpeg's demuxer that renders text files as a video of a terminal
+_SITING = {  # codecs whose standard fixes it; PyAV cannot read what a stream itself says
+    "mjpeg": ChromaLocation.CENTER,
+    "mpeg1video": ChromaLocation.CENTER,
+}
+_UNSPECIFIED = 2  # H.273, for matrix, primaries and transfer
+
+
+def open_source(path: Path) -> InputContainer:
+    """Open a file for reading.
+
+    Raises:
+        InputError: missing, a folder, empty, not allowed, or nothing that FFmpeg can demux.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a video file, or use `david frames` on it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the name")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy or record it again")
+    av.logging.set_level(None)  # FFmpeg's log through Python's has deadlocked (PyAV #751)
+    try:
+        # Absolute: FFmpeg would take a name such as "a:b.mp4" for a protocol. Tags in a foreign
+        # encoding are no reason to refuse a video.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as err:
+        if isinstance(err, PermissionError):
+            raise InputError(f"{path}: may not be read; check its permissions") from err
+        raise InputError(
+            f"{path}: is no video, or its header is damaged or cut off ({reason(err)}); "
+            "check that a player opens it"
+        ) from err
+    if container.format.name == _TEXT_FORMAT:
+        container.close()
+        raise InputError(f"{path}: is a text file, not a video")
+    return container
+
+
+def find_video(container: InputContainer, path: Path) -> VideoStream:
+    """The first video stream that is not an attached picture.
+
+    Raises:
+        InputError: there is none, or FFmpeg has no decoder for it.
+    """
+    streams = [s for s in container.streams.video if not is_picture(s)]
+    if not streams:
+        found = "only cover art" if container.streams.video else _kinds(container)
+        raise InputError(f"{path}: has no video ({found}); give a file with a video stream")
+    # PyAV types codec_context as always there; it is None where no decoder is known.
+    if getattr(streams[0], "codec_context", None) is None:
+        codec = unknown_codecs(container).get(streams[0].index, "unknown")
+        raise InputError(
+            f"{path}: no decoder for its video codec ({codec}); convert it to H.264 first"
+        )
+    return streams[0]
+
+
+def is_picture(stream: Stream) -> bool:
+    """Whether a stream is cover art or the like."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's own words, without its numbers and file names."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def unknown_codecs(container: InputContainer) -> dict[int, str]:
+    """Four-character codes of streams without a decoder, by index.
+
+    PyAV hides them with the codec context; FFmpeg's description of the file has them.
+    """
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # below it the description comes out empty
+    try:
+        text: str = container.dumps_format()  # type: ignore[attr-defined]  # missing in its stub
+    finally:
+        av.logging.set_level(level)
+    found = re.findall(r"Stream #0:(\d+)\S*: \w+: none \((.{4}) / 0x", text)
+    return {int(index): code.strip() for index, code in found}
+
+
+def color_of(frame: VideoFrame, stream: VideoStream) -> ColorSpec:
+    """Colour tags of a decoded frame; where it has none, those of its stream."""
+    context = stream.codec_context
+    full = frame.format.name.startswith("yuvj")
+    siting = _SITING.get(context.codec.canonical_name, ChromaLocation.UNSPECIFIED)
+    return ColorSpec(
+        matrix=_tag(frame.colorspace, context.colorspace, _UNSPECIFIED),
+        range=Range.FULL if full else _tag(frame.color_range, context.color_range, 0),
+        primaries=_tag(frame.color_primaries, context.color_primaries, _UNSPECIFIED),
+        transfer=_tag(frame.color_trc, context.color_trc, _UNSPECIFIED),
+        chroma_location=siting,
+    )
+
+
+def describe(
+    path: Path, container: InputContainer, stream: VideoStream, picture: VideoFrame, first: Frame
+) -> VideoInfo:
+    """Collect what the container says and what its first frame shows.
+
+    Args:
+        picture: the first frame as decoded, for what only FFmpeg's frame knows.
+        first: the same frame, normalised.
+    """
+    duration = _seconds(stream.duration, stream.time_base) or _seconds(
+        container.duration, Fraction(1, av.time_base)
+    )
+    rate = stream.average_rate or stream.guessed_rate or None
+    estimate = round(duration * rate) if duration and rate else 0
+    names = unknown_codecs(container) if any(map(_undecodable, container.streams)) else {}
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec_context.codec.canonical_name,
+        source_format=picture.format.name,
+        format=first.format,
+        color=first.color,
+        width=first.width,
+        height=first.height,
+        time_base=first.time_base,
+        rate=rate,
+        start=first.pts * first.time_base,
+        duration=duration,
+        frame_count=stream.frames or estimate or None,
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        rotation=picture.rotation,
+        interlaced=picture.interlaced_frame,
+        bit_rate=stream.bit_rate or container.bit_rate or None,
+        streams=tuple(_describe_stream(s, names) for s in container.streams),
+        video_index=stream.index,
+        chapters=len(container.chapters()),
+        metadata=dict(container.metadata),
+    )
+
+
+def _describe_stream(stream: Stream, names: dict[int, str]) -> StreamInfo:
+    codec = names.get(stream.index, "unknown")
+    detail = ""
+    if not _undecodable(stream):
+        codec = stream.codec_context.codec.canonical_name
+        if isinstance(stream, VideoStream):
+            detail = f"{stream.width}x{stream.height}"
+        elif isinstance(stream, AudioStream):
+            detail = f"{stream.sample_rate} Hz {stream.layout.name}"
+    language = stream.metadata.get("language")
+    return StreamInfo(
+        index=stream.index,
+        kind=_kind(stream),
+        codec=codec,
+        language=None if language == "und" else language,
+        title=stream.metadata.get("title") or stream.metadata.get("filename"),
+        detail=detail,
+    )
+
+
+def _kind(
+    stream: Stream,
+) -> Literal["video", "picture", "audio", "subtitle", "data", "attachment"]:
+    if stream.type == "unknown":
+        return "data"
+    return "picture" if is_picture(stream) else stream.type
+
+
+def _kinds(container: InputContainer) -> str:
+    return "only " + ", ".join(
+        sorted({s.type for s in container.streams}) or ["an empty container"]
+    )
+
+
+def _undecodable(stream: Stream) -> bool:
+    return getattr(stream, "codec_context", None) is None
+
+
+def _tag(of_frame: int, of_stream: int, unspecified: int) -> int:
+    return int(of_stream if of_frame == unspecified else of_frame)
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
+    return ticks * time_base if ticks and time_base else None

@@ -1,0 +1,95 @@
+"""Times of packets and frames, made usable: every frame has one, and none goes back.
+
+Nearly every file passes through unchanged. What is repaired, and how, is counted and said.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+RESET = Fraction(1)
+"""Seconds that decoding times must fall back for the clock to count as restarted."""
+
+
+class Timeline:
+    """Gives frames in presentation order strictly increasing pts.
+
+    A frame without pts takes its dts, else the end of the frame before it (raw H.264 has
+    neither: the frames then follow each other at the nominal rate). A frame whose pts is not
+    above its predecessor's moves to the first tick above it, since no encoder takes it
+    otherwise; later frames keep their own times.
+    """
+
+    def __init__(self, frame_ticks: int) -> None:
+        """frame_ticks: length of a frame in ticks of the time base where a frame has none."""
+        self._frame_ticks = max(1, frame_ticks)
+        self._last: int | None = None
+        self.next = 0
+        """Where the next frame would start if it followed the last one."""
+        self.invented = 0
+        """Frames that had no pts."""
+        self.moved = 0
+        """Frames whose pts did not increase."""
+
+    def place(self, pts: int | None, dts: int | None, duration: int) -> int:
+        """The pts of the next frame in presentation order."""
+        if pts is None:
+            self.invented += 1
+            above = self._last is None or (dts is not None and dts > self._last)
+            pts = dts if dts is not None and above else self.next
+        if self._last is not None and pts <= self._last:
+            self.moved += 1
+            pts = self._last + 1
+        self._last = pts
+        self.next = pts + (duration or self._frame_ticks)
+        return pts
+
+    def warnings(self) -> list[str]:
+        """What had to be repaired, for a person."""
+        lines = []
+        if self.invented:
+            lines.append(f"frames without a time in the source: {self.invented}; the rate gave it")
+        if self.moved:
+            lines.append(
+                f"frames not later than the one before them in the source: {self.moved}; "
+                "moved just behind it"
+            )
+        return lines
+
+
+class ContinuousClock:
+    """Joins the parts of a stream whose clock restarts, as in transport streams put end to end.
+
+    When the decoding times of a video or audio stream fall back by more than `RESET`, a new part
+    begins. The first stream to get there decides the offset of the part for all of them, so that
+    they stay in sync.
+    """
+
+    def __init__(self) -> None:
+        self._offsets = [Fraction(0)]  # seconds, one for each part
+        self._part: dict[int, int] = {}  # stream -> part it is in
+        self._end: dict[int, tuple[Fraction, Fraction]] = {}  # stream -> last dts, its end
+
+    @property
+    def restarts(self) -> int:
+        return len(self._offsets) - 1
+
+    def offset(
+        self, stream: int, dts: int | None, duration: int | None, time_base: Fraction
+    ) -> int:
+        """Ticks to add to the pts and dts of a packet of this stream."""
+        part = self._part.get(stream, 0)
+        if dts is not None:
+            at = dts * time_base
+            last, end = self._end.get(stream, (at, at))
+            if at < last - RESET:
+                part += 1
+                if part == len(self._offsets):
+                    self._offsets.append(self._offsets[-1] + end - at)
+            self._part[stream] = part
+            self._end[stream] = (at, at + (duration or 0) * time_base)
+        return round(self._offsets[part] / time_base)
+
+    def follow(self, leader: int, time_base: Fraction) -> int:
+        """Ticks to add for a stream with sparse packets: those of the part the leader is in."""
+        return round(self._offsets[self._part.get(leader, 0)] / time_base)

@@ -1,0 +1,299 @@
+"""Frames -> encode -> mux, under a temporary name that becomes the final one only when complete.
+
+Frames and copied packets come in the order in which the reader gave them. Whatever goes wrong, the
+final name is never a half-written file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from david_cli.errors import OutputError
+from david_cli.video.frame import Frame
+from david_cli.video.reader import VideoReader
+from david_cli.video.source import is_picture, reason
+from david_cli.video.streams import OutputPlan, presentation
+from david_cli.video.trial import (
+    FAILURES,
+    MOV_FAMILY,
+    Look,
+    VideoTrack,
+    add_copy,
+    add_video,
+    video_time_base,
+)
+
+_STEM_LENGTH = 40  # characters of the target's name in the temporary one; names end at 255 bytes
+
+
+class VideoWriter:
+    """Writes one file according to a plan; the header is written with the first frame."""
+
+    warnings: list[str]
+    frames_written: int
+
+    def __init__(self, plan: OutputPlan, reader: VideoReader) -> None:
+        """Claim a temporary file in the target's folder.
+
+        Raises:
+            OutputError: the folder is missing or cannot be written to.
+        """
+        self.warnings = []
+        self.frames_written = 0
+        self._plan = plan
+        self._reader = reader
+        self._target = plan.target.absolute()
+        self._part = _claim(self._target)
+        self._output: OutputContainer | None = None
+        self._video: VideoTrack
+        self._copies: dict[int, _Copy] = {}
+        self._waiting: list[Packet[Stream]] = []  # that came before the first frame
+        self._shift = Fraction(0)
+        self._time_base = Fraction(1)
+        self._packets = 0  # of the video
+        self._last_pts: int | None = None
+        self._bumped = 0
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame, at its own time.
+
+        Raises:
+            OutputError: the encoder or the disk refuses.
+        """
+        with self._reported("encoding"):
+            if self._output is None:
+                self._begin(frame)
+            self._mux_video(self._video.encode(self._retimed(frame)))
+            self.frames_written += 1
+
+    def mux(self, packet: Packet[Stream]) -> None:
+        """Copy a packet of another stream; one whose stream is not in the plan is left out.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        if packet.stream_index not in self._plan.copied:
+            return
+        if self._output is None:
+            self._waiting.append(packet)
+            return
+        with self._reported("writing"):
+            self._mux_copy(packet)
+
+    def finish(self) -> None:
+        """Flush, close, check and give the file its final name.
+
+        Raises:
+            OutputError: no frame was written, the disk is full, or frames are missing.
+        """
+        if self._output is None:
+            self.abort()
+            raise OutputError(f"{self._plan.target}: no frame was written")
+        with self._reported("finishing"):
+            self._mux_video(self._video.encode(None))
+            self._output.close()
+            self._check()
+            _sync(self._part)
+            os.replace(self._part, self._target)
+            _sync(self._target.parent)
+        self._collect_warnings()
+
+    def abort(self) -> None:
+        """Drop everything; may be called at any time, and again."""
+        output, self._output = self._output, None
+        if output is not None:
+            with contextlib.suppress(*FAILURES):
+                output.close()
+        self._part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _reported(self, doing: str) -> Iterator[None]:
+        """Failures of FFmpeg and of the disk, as one line; nothing stays behind."""
+        try:
+            yield
+        except FAILURES as err:
+            self.abort()
+            raise OutputError(
+                f"{self._plan.target}: {doing} failed after {self.frames_written} frames "
+                f"({reason(err)}); check free disk space and the encoder options"
+            ) from err
+        except OutputError:
+            self.abort()
+            raise
+
+    def _begin(self, first: Frame) -> None:
+        """Write the header, then the packets that waited for it."""
+        plan, reader = self._plan, self._reader
+        end = None
+        if reader.start or reader.end is not None:  # a part: it begins at 0
+            self._shift = first.pts * first.time_base
+            if reader.end is not None:
+                end = (reader.info.start or 0) + reader.end - self._shift
+        look = presentation(reader, plan.sample, self._shift, end)
+        options = _with_faststart(plan)
+        self._output = av.open(
+            str(self._part), "w", format=plan.container, container_options=options
+        )
+        self._time_base = video_time_base(plan.container, reader.info)
+        self._add_streams(self._output, look)
+        self._output.start_encoding()
+        for packet in self._waiting:
+            self._mux_copy(packet)
+        self._waiting.clear()
+
+    def _add_streams(self, output: OutputContainer, look: Look) -> None:
+        plan = self._plan
+        video_index = self._reader.video_stream.index
+        for source in self._reader.container.streams:
+            if source.index == video_index:
+                self._video = add_video(output, plan.encoding, look, self._time_base)
+            elif source.index in plan.copied:
+                first = plan.sample.packets.get(source.index, ())
+                stream = add_copy(output, source, first)
+                if stream is not None:
+                    self._copies[source.index] = _Copy(stream)
+        output.metadata.update(look.metadata)
+        output.set_chapters(list(look.chapters))  # type: ignore[arg-type]
+
+    def _retimed(self, frame: Frame) -> Frame:
+        """The frame on the output's clock, strictly after the one before."""
+        pts = frame.pts - round(self._shift / frame.time_base)
+        duration = frame.duration
+        if self._time_base != frame.time_base:
+            scale = frame.time_base / self._time_base
+            pts, duration = round(pts * scale), round(duration * scale)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+            self._bumped += 1
+        self._last_pts = pts
+        return replace(frame, pts=pts, duration=duration, time_base=self._time_base)
+
+    def _mux_video(self, packets: list[Packet[VideoStream]]) -> None:
+        assert self._output is not None
+        for packet in packets:
+            self._packets += 1
+            self._output.mux(packet)
+
+    def _mux_copy(self, packet: Packet[Stream]) -> None:
+        assert self._output is not None
+        copy = self._copies.get(packet.stream_index)
+        if copy is None:
+            return  # cover art, written with the header
+        if copy.place(packet, self._shift):
+            try:
+                self._output.mux(packet)
+            except ValueError as err:  # the muxer rejects this packet, not the file
+                copy.rejected = copy.rejected or reason(err)
+                copy.dropped += 1
+
+    def _check(self) -> None:
+        """Nothing lost: one packet per frame went in, and as many are in the file."""
+        if self._packets != self.frames_written:
+            raise OutputError(
+                f"{self._plan.target}: the encoder gave {self._packets} packets for "
+                f"{self.frames_written} frames; try another --codec"
+            )
+        with av.open(str(self._part), metadata_errors="replace") as back:
+            video = next(s for s in back.streams.video if not is_picture(s))
+            found = video.frames or sum(packet.size > 0 for packet in back.demux(video))
+        if found != self.frames_written:
+            raise OutputError(
+                f"{self._plan.target}: {found} of {self.frames_written} frames are in the file; "
+                "try .mkv"
+            )
+
+    def _collect_warnings(self) -> None:
+        if self._bumped:
+            self.warnings.append(
+                f"{self._bumped} frames moved: the container's clock has no place for their times"
+            )
+        for index, copy in self._copies.items():
+            if copy.dropped:
+                why = f" ({copy.rejected})" if copy.rejected else ": their times go backwards"
+                self.warnings.append(f"stream {index}: {copy.dropped} packets left out{why}")
+
+
+class _Copy:
+    """A stream whose packets are copied, and how far it has come."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.dropped = 0
+        self.rejected = ""
+        self._last_dts: int | None = None
+        self._end = 0  # of the last packet, in units of the source
+
+    def place(self, packet: Packet[Stream], shift: Fraction) -> bool:
+        """Move a packet to the output stream's clock; False where it would run backwards."""
+        pts, dts = self._times(packet)
+        source, target = packet.time_base, self.stream.time_base
+        assert target is not None  # the header is written
+        packet.pts = round((pts * source - shift) / target)
+        packet.dts = round((dts * source - shift) / target)
+        packet.duration = round((packet.duration or 0) * source / target)
+        packet.time_base = target
+        packet.stream = self.stream
+        if self._last_dts is not None and packet.dts < self._last_dts:
+            self.dropped += 1
+            return False
+        if packet.dts == self._last_dts and self.stream.type in ("audio", "video"):
+            self.dropped += 1
+            return False
+        self._last_dts = packet.dts
+        return True
+
+    def _times(self, packet: Packet[Stream]) -> tuple[int, int]:
+        """pts and dts; where the source leaves one out, the other stands in for it."""
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is None:
+            time = self._end
+        self._end = time + (packet.duration or 0)
+        return time, time if packet.dts is None else packet.dts
+
+
+def _claim(target: Path) -> Path:
+    """A new empty file beside the target, hidden, of a name nobody has."""
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder; create it or choose another with -o")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a folder; give a file name with -o")
+    name = f".{target.stem[:_STEM_LENGTH]}.{secrets.token_hex(4)}.part{target.suffix}"
+    part = folder / name
+    try:
+        part.touch(exist_ok=False)
+    except OSError as err:
+        raise OutputError(
+            f"{folder}: cannot be written to ({err.strerror}); choose another folder with -o"
+        ) from err
+    return part
+
+
+def _with_faststart(plan: OutputPlan) -> dict[str, str]:
+    """MP4 and its kin get their index in front, so that players on the web start at once."""
+    if plan.container not in MOV_FAMILY:
+        return plan.container_options
+    flags = f"+faststart{plan.container_options.get('movflags', '')}"
+    return {**plan.container_options, "movflags": flags}
+
+
+def _sync(path: Path) -> None:
+    """Onto the disk, where the system can do it."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

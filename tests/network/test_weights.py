@@ -1,0 +1,79 @@
+"""Weights files: they rebuild their network alone, and bad ones are refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from david_cli.errors import ModelError
+from david_cli.network.david import David
+from david_cli.network.weights import load_network, read_info, save_network, shipped_models
+from tests.network.test_david import SINGLE, randomised
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_network(randomised(SINGLE), path, {"steps": 3}, gain={"7": 0.5})
+    return path
+
+
+def test_a_file_alone_rebuilds_its_network(weights: Path) -> None:
+    network = load_network(weights)
+    window = torch.rand(1, 7, 3, 16, 16)
+    with torch.inference_mode():
+        expected = randomised(SINGLE).half().float()(window)
+        assert torch.equal(network(window), expected)
+    info = read_info(weights)
+    assert (info.config, info.training, info.gain) == (SINGLE, {"steps": 3}, {"7": 0.5})
+
+
+def test_nothing_unfinished_is_left_beside_a_saved_file(weights: Path) -> None:
+    assert [p.name for p in weights.parent.iterdir()] == [weights.name]
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="no model named nonsense"):
+        load_network("nonsense")
+
+
+def test_damaged_weights_are_refused(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be read as weights"):
+        load_network(weights)
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="holds no david network"):
+        load_network(path)
+
+
+def test_weights_of_another_layout_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    network = David(SINGLE)
+    network.config = type(SINGLE)(modules=1, branches=(7,))
+    save_network(network, path, {})
+    with pytest.raises(ModelError, match="cannot be read as weights"):
+        load_network(path)
+
+
+def test_weights_with_nan_are_refused(tmp_path: Path) -> None:
+    network = David(SINGLE)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    save_network(network, tmp_path / "nan.safetensors", {})
+    with pytest.raises(ModelError, match="not finite"):
+        load_network(tmp_path / "nan.safetensors")
+
+
+def test_every_shipped_model_loads_within_its_budget() -> None:
+    names = {info.name for info in shipped_models()}
+    assert {"david", "david-lite"} <= names
+    for info in shipped_models():
+        assert load_network(info.name).config == info.config
+    assert sum(info.path.stat().st_size for info in shipped_models()) < 30e6
