@@ -5,18 +5,21 @@ The expectations are computed without david: by plain PyAV decoding and float64 
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from david_cli import deblur_frames, deblur_video
+from david_cli import deblur_frames, deblur_video, load_deblurrer
 from david_cli.errors import UsageError
+from david_cli.inference.guard import GuardEvents
 from david_cli.inference.pipeline import Progress
-from david_cli.video.frame import PixelFormat
 from david_cli.video.streams import EncodeOptions
 from tests.footage import (
     KnownNetwork,
@@ -71,6 +74,13 @@ def test_strength_0_gives_the_source_code_for_code(look: Look, tmp_path: Path) -
 
 
 @by_look
+def test_a_network_that_changes_nothing_gives_the_source(look: Look, tmp_path: Path) -> None:
+    """The same through the whole computation: colour, window, network, change."""
+    frames = noise(look, 5)
+    assert same(_deblurred(frames, look, KnownNetwork((1, 1, 1), (0, 0, 0)), tmp_path), frames)
+
+
+@by_look
 def test_a_known_network_gives_the_float64_reference(look: Look, tmp_path: Path) -> None:
     """rgb -> 0.5 rgb + 0.25: luma within a code everywhere, chroma wherever it is flat."""
     frames = [*blocks(look, 3), *noise(look, 3, 48, 48)]
@@ -121,6 +131,35 @@ def test_strength_scales_the_change(strength: float, tmp_path: Path) -> None:
         assert np.abs(e - f.astype(np.float64)).max() <= 1
 
 
+def test_tiles_change_nothing_but_rounding(tmp_path: Path) -> None:
+    """A network that looks at single pixels gives the same picture, tiled or not."""
+    look = Look("yuv420p", BT709, LIMITED)
+    frames = noise(look, 3)
+    whole, tiled = (_deblurred(frames, look, KnownNetwork(), tmp_path, tile=t) for t in (0, 16))
+    for a, b in zip(whole, tiled, strict=True):
+        for p, q in zip(a, b, strict=True):
+            assert np.abs(p.astype(int) - q).max() <= 1
+
+
+def test_rgb_of_8_bits_is_kept_too(tmp_path: Path) -> None:
+    """FFV1 packs it otherwise than H.264 does; the colours are the same."""
+    look = Look("bgr0", codec="ffv1")
+    source = tmp_path / "in.mkv"
+    pixels = np.random.default_rng(5).integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, look.pix_fmt
+        for picture in pixels:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    for strength, expected in ((0, pixels), (1, pixels * 0.5 + 63.75)):
+        target = tmp_path / f"{strength}.mkv"
+        deblur_video(source, target, known_deblurrer(), strength=strength, encode=FFV1)
+        with av.open(str(target)) as found:
+            after = np.stack([f.to_ndarray(format="rgb24") for f in found.decode(video=0)])
+        assert np.abs(after - expected).max() <= strength
+
+
 def _deblurred(
     frames: list[Planes],
     look: Look,
@@ -128,10 +167,12 @@ def _deblurred(
     folder: Path,
     *,
     strength: float = 1.0,
+    tile: int = 0,
 ) -> list[Planes]:
     source = write_video(folder / "in.mkv", frames, look)
     target = folder / "out.mkv"
-    deblur_video(source, target, known_deblurrer(network), strength=strength, encode=FFV1)
+    deblurrer = known_deblurrer(network, tile)
+    deblur_video(source, target, deblurrer, strength=strength, encode=FFV1, overwrite=True)
     return plain_decode(target).frames
 
 
@@ -308,7 +349,7 @@ def test_progress_comes_after_every_frame(tmp_path: Path) -> None:
     assert [step.done for step in steps] == list(range(1, 13))
     assert {step.total for step in steps} == {12}
     assert steps[-1].eta == 0
-    assert all(a.elapsed <= b.elapsed for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.elapsed <= b.elapsed for a, b in pairwise(steps))
     assert {"decode", "network"} <= steps[-1].stage_seconds.keys()
     assert report.bottleneck in report.stage_seconds
     assert tuple(lines) == report.warnings
@@ -349,6 +390,41 @@ def test_frames_come_lazily_and_sizes_may_change() -> None:
     assert shapes == [(3, 16, 16)] * 10 + [(3, 16, 24)] * 2
 
 
-def test_pixel_formats_of_these_tests_are_the_codecs_own() -> None:
-    """A look that FFV1 silently stored otherwise would make the tables above hollow."""
-    assert all(isinstance(look.format, PixelFormat) for look in LOOKS)
+# --- the shipped weights -------------------------------------------------------------------------
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("model", "height", "width"),
+    [("david-lite", 520, 700), pytest.param("david", 400, 520, marks=pytest.mark.slow)],
+)
+def test_tiles_do_not_show(model: str, height: int, width: int, shared_data: Path) -> None:
+    """On a real frame exposed for longer: 30 dB under what the network does, and 50 dB PSNR."""
+    window = _long_exposures(shared_data / "example" / "phone_building_1080p30.mp4", height, width)
+    deblurrer = load_deblurrer(model, device="cpu", tile=256)
+    tiled = deblurrer(window)
+    deblurrer.tile = 0
+    whole = deblurrer(window)
+    assert deblurrer.events == GuardEvents(), "the guard kept the source: nothing was compared"
+    error = float((tiled - whole).square().mean())
+    work = float((whole - window[:, 3]).square().mean())
+    assert work > 0
+    psnr, below = -10 * math.log10(error), 10 * math.log10(work / error)
+    print(f"{model}: tiled is {psnr:.1f} dB PSNR from whole, {below:.1f} dB under the change")  # noqa: T201
+    assert psnr >= 50
+    assert below >= 30
+
+
+def _long_exposures(path: Path, height: int, width: int, exposed: int = 5) -> torch.Tensor:
+    """A window (1, 7, 3, H, W) of which every frame is the mean of some sharp ones."""
+    count = 7 + exposed - 1
+    with av.open(str(path)) as container:
+        pictures = [
+            f.to_ndarray(format="rgb24")
+            for f, _ in zip(container.decode(video=0), range(count), strict=False)
+        ]
+    clip = torch.stack(
+        [torch.from_numpy(p[300 : 300 + height, 500 : 500 + width]) for p in pictures]
+    )
+    clip = clip.permute(0, 3, 1, 2).float() / 255
+    return torch.stack([clip[i : i + exposed].mean(0) for i in range(7)])[None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import runpy
 import shutil
 import subprocess
@@ -14,7 +13,9 @@ import av
 import pytest
 from PIL import Image
 
+from david_cli.evaluation.pairs import find_clips
 from tests.conftest import ROOT
+from tests.shell import environment
 from tests.video.clips import PQ, Clip, make_clip
 
 EXAMPLES = ROOT / "examples"
@@ -22,15 +23,8 @@ FRAMES = len(Clip().times)
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> dict[str, str]:
-    """An environment whose `david` is the one under test."""
-    command = tmp_path / "bin" / "david"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m david_cli "$@"\n')
-    command.chmod(0o755)
-    path = os.pathsep.join((str(command.parent), os.environ["PATH"]))
-    # one thread: on a busy machine several would wait for each other
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return environment(tmp_path_factory.mktemp("bin"))
 
 
 def call(script: str, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -135,3 +129,21 @@ def test_stills_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for still in stills:
         with Image.open(still) as picture:
             assert picture.size == (Clip().height, Clip().width)
+
+
+def test_the_example_clip_can_be_made_again(tmp_path: Path) -> None:
+    """With fewer and smaller frames; the real ones take minutes."""
+    original = make_clip(
+        tmp_path / "original.mp4", Clip(width=128, height=72, times=range(24), audio="aac")
+    )
+    main = runpy.run_path(str(EXAMPLES / "make_phone_building.py"))["main"]
+    small = {"FRAMES": 8, "CLIP_SIZE": (64, 36), "PAIR_SIZE": (64, 36), "PAIRS": 3}
+    main.__globals__.update(small, FIRST_PAIR=8)
+    main(original, tmp_path)
+    with av.open(str(tmp_path / "phone_building.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert 4 <= len(frames) <= 8
+    assert frames[0].shape == (64, 36)  # turned upright
+    clips = find_clips(tmp_path / "pairs")
+    assert [(clip.level, len(clip.blurry)) for clip in clips] == [(n, 3) for n in (3, 7, 11, 15)]

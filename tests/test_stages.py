@@ -1,4 +1,4 @@
-"""Stages that overlap: what a channel promises, and what is left when a stage fails or is stopped."""
+"""Stages that overlap: what a channel promises, and what is left when a stage fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from torch import Tensor
 
 from david_cli import deblur_video
@@ -28,7 +27,9 @@ FFV1 = EncodeOptions(codec="ffv1")
 
 def test_items_arrive_in_order_and_then_the_end() -> None:
     channel: Channel[int] = Channel(3)
-    writer = threading.Thread(target=lambda: ([channel.put(i) for i in range(200)], channel.close()))
+    writer = threading.Thread(
+        target=lambda: ([channel.put(i) for i in range(200)], channel.close())
+    )
     writer.start()
     assert list(channel) == list(range(200))
     writer.join()
@@ -242,15 +243,16 @@ def test_threads_end_with_the_run(source: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_results_do_not_depend_on_the_tile(source: Path) -> None:
-    """A network that looks at single pixels gives the same file, tiled or not."""
-    torch.manual_seed(0)
-    targets = [source.with_name(f"tile{tile}.mkv") for tile in (0, 16)]
-    for target, tile in zip(targets, (0, 16), strict=True):
-        deblur_video(source, target, known_deblurrer(tile=tile), encode=FFV1)
-    from tests.footage import plain_decode, same
+def test_a_failing_message_callback_leaves_nothing(tmp_path: Path) -> None:
+    """Notes come before the first frame; AVI cannot hold B-frames, so there is one."""
+    source = write_video(tmp_path / "in.avi", noise(LOOK, 5), LOOK)
 
-    assert same(*(plain_decode(target).frames for target in targets))
+    def stop(line: str) -> None:
+        raise RuntimeError(line)
+
+    with pytest.raises(RuntimeError, match="AVI"):
+        deblur_video(source, None, known_deblurrer(), on_message=stop)
+    _nothing_left(source)
 
 
 def _nothing_left(source: Path) -> None:

@@ -31,10 +31,11 @@ from david_cli.images import (
     with_change,
     write_image,
 )
+from david_cli.inference.guard import GuardEvents
 from david_cli.inference.scenes import is_scene_cut
 
 if TYPE_CHECKING:
-    from david_cli.inference.deblurrer import Deblurrer, GuardEvents
+    from david_cli.inference.deblurrer import Deblurrer
 
 AHEAD = 4
 """Frames decoded before the network asks for them, and as many that wait to be written."""
@@ -105,7 +106,7 @@ def deblur_frame_folder(
         on_progress: Called in this thread after each frame written.
 
     Raises:
-        UsageError: The strength is not in 0..1, or the target is the source.
+        UsageError: The strength is not in 0..1.
         InputError: The folder is missing or has no frames, or a frame is damaged. All headers are
             checked before the first frame is written; where a picture then fails to decode, the
             frames finished by then stay.
@@ -117,6 +118,7 @@ def deblur_frame_folder(
     target = default_target(source) if target is None else target
     _check_frames(source, frames)
     _prepare_target(source, target, frames, overwrite=overwrite)
+    deblurrer.events = GuardEvents()  # of this run alone
     clock = _StageClock()
     losses: dict[str, list[str]] = {}  # loss -> names of the frames it befell, in order
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
@@ -171,7 +173,7 @@ def _check_frames(source: Path, frames: list[Path]) -> None:
 def _prepare_target(source: Path, target: Path, frames: list[Path], *, overwrite: bool) -> None:
     """Create the target folder, unless writing into it would harm something."""
     if target.resolve() == source.resolve() or (target.exists() and target.samefile(source)):
-        raise UsageError(f"{target} is the input folder itself; choose another output folder")
+        raise OutputError(f"{target} is the input folder itself; choose another output folder")
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file; choose a folder for the frames")
     taken = [path.name for path in frames if (target / path.name).exists()]

@@ -9,7 +9,6 @@ travel through the same channels beside the frames, in the order the file has th
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -133,7 +132,7 @@ def deblur_video(
         plan = plan_output(
             reader, None if target is None else Path(target), encode or EncodeOptions()
         )
-        check_target(Path(source), plan.target, overwrite)
+        check_target(plan.target, overwrite)
         deblurrer = deblurrer or load_deblurrer()
         run = _Run(reader, plan, deblurrer, strength, on_progress, on_message)
         return run.finish()
@@ -157,20 +156,16 @@ def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> It
         yield _like(window[radius], deblurrer(stack[None])[0])
 
 
-def check_target(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse to write over the source, or over anything without being told to.
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse to write over anything without being told to.
 
     Raises:
-        UsageError: the target is the source.
         OutputError: the target exists, or is a folder.
     """
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file with -o")
-    if target.exists():
-        if source.exists() and os.path.samefile(source, target):
-            raise UsageError(f"{target} is the source itself: choose another output with -o")
-        if not overwrite:
-            raise OutputError(f"{target} exists already: add --yes to overwrite it")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already: add --yes to overwrite it")
 
 
 class _Run:
@@ -199,10 +194,10 @@ class _Run:
 
     def finish(self) -> Report:
         """Run to the end; on any exception leave no trace of the target."""
-        for line in (*self.plan.notes, *self.plan.losses, *_hdr_warning(self.reader.info)):
-            self._warn(line)
         threads = [StageThread("decode", self._decode), StageThread("encode", self._encode)]
         try:
+            for line in (*self.plan.notes, *self.plan.losses):
+                self._warn(line)
             for thread in threads:
                 thread.start()
             self._restore()
@@ -237,28 +232,35 @@ class _Run:
 
     def _restore(self) -> None:
         """decoded -> restored, in this thread."""
-        radius = self.deblurrer.frames // 2
-        for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
-            centre = window[radius]
-            with self.clock.busy("network"):
-                frame = centre.frame
-                if self.strength > 0:
-                    frame = replace(frame, planes=self._sharp_planes(window, centre))
+        for frame in self._sharp_frames() if self.strength > 0 else self._frames():
             self.restored.put(frame)
             self.frames_out += 1
             if self.on_progress:
                 self.on_progress(self._progress())
 
-    def _prepared(self) -> Iterator[_Prepared]:
-        """Frames made ready for the window; packets pass it by."""
+    def _frames(self) -> Iterator[Frame]:
+        """Decoded frames; packets pass them by."""
         for item in self.decoded:
-            if not isinstance(item, Frame):
+            if isinstance(item, Frame):
+                yield item
+            else:
                 self.restored.put(item)
-                continue
+
+    def _sharp_frames(self) -> Iterator[Frame]:
+        radius = self.deblurrer.frames // 2
+        for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
+            centre = window[radius]
             with self.clock.busy("network"):
-                planes = to_tensors(item, self.deblurrer.device)
-                rgb = planes_to_rgb(planes, item.format, item.color)
-                prepared = _Prepared(item, planes, rgb, thumbnail(rgb))
+                planes = self._sharp_planes(window, centre)
+            yield replace(centre.frame, planes=planes)
+
+    def _prepared(self) -> Iterator[_Prepared]:
+        """Frames made ready for the window."""
+        for frame in self._frames():
+            with self.clock.busy("network"):
+                planes = to_tensors(frame, self.deblurrer.device)
+                rgb = planes_to_rgb(planes, frame.format, frame.color)
+                prepared = _Prepared(frame, planes, rgb, thumbnail(rgb))
             yield prepared
 
     def _sharp_planes(self, window: tuple[_Prepared, ...], centre: _Prepared) -> tuple[Any, ...]:
@@ -372,11 +374,6 @@ def _like(frame: F, restored: Tensor) -> F:
         return restored.to(frame.device, frame.dtype)
     codes = (restored * 255).round().clamp(0, 255).to(torch.uint8)
     return codes.permute(1, 2, 0).contiguous().cpu().numpy()
-
-
-def _hdr_warning(info: VideoInfo) -> Iterator[str]:
-    if info.color.hdr:
-        yield "the source is HDR, and the network learned SDR: look before you trust the result"
 
 
 def _seconds(value: Fraction | float | None) -> Fraction | None:

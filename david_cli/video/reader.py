@@ -289,6 +289,8 @@ class VideoReader:
 
     def _place(self, picture: VideoFrame, format: PixelFormat, planes: tuple[Plane, ...]) -> Frame:
         duration = picture.duration or 0
+        if picture.pts is None:
+            duration = self._timeline.length(duration)
         pts = self._timeline.place(picture.pts, picture.dts, duration)
         color = color_of(picture, self.video_stream)
         frame = Frame(planes, format, color, pts, duration, self.time_base)

@@ -17,10 +17,11 @@ import av
 from av.format import ContainerFormat
 from av.stream import Discard, Stream
 
-from david_cli.errors import UsageError
+from david_cli.errors import OutputError
 from david_cli.video.codecs import EncodeOptions, Encoding
 from david_cli.video.containers import FALLBACK, choose_container, muxer_of, timing_options
 from david_cli.video.frame import ColorSpec, VideoInfo
+from david_cli.video.marks import field_parity
 from david_cli.video.reader import VideoReader
 from david_cli.video.sample import PacketCopy, Sample, take_sample
 from david_cli.video.trial import Look, Outcome, identity, rehearse
@@ -82,7 +83,8 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
         options: What the user asked for.
 
     Raises:
-        UsageError: an unknown codec, or the target is the source.
+        UsageError: an unknown codec.
+        OutputError: the target is the source.
         OutputError: what was asked for cannot be encoded.
     """
     sample = take_sample(reader)
@@ -90,7 +92,7 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
     wanted = target if target is not None else _default_target(reader)
     path, container, encoding, notes = choose_container(wanted, look, sample, options)
     if path.exists() and path.samefile(reader.info.path):
-        raise UsageError(f"{path}: is the source itself; choose another name with -o")
+        raise OutputError(f"{path}: is the source itself; choose another name with -o")
     container_options = timing_options(container, look.info, reader.copied_streams)
     stage = _Stage(container, container_options, encoding, look, sample)
     streams = [s for s in reader.copied_streams if not _is_chapter_track(s, look)]
@@ -101,7 +103,7 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
     lost = [s for s in streams if s not in kept]
     losses = _stream_losses(stage, path, lost, reader.info)
     losses += _other_losses(outcome, look, path, encoding.codec)
-    losses += _alpha_loss(reader)
+    losses += _alpha_loss(reader) + _field_loss(look)
     return OutputPlan(
         target=path,
         container=container,
@@ -271,6 +273,12 @@ def _alpha_loss(reader: VideoReader) -> list[str]:
     has_alpha = reader.video_stream.metadata.get("alpha_mode") == "1"
     if has_alpha and not reader.info.format.alpha:
         return ["alpha channel: the decoder gives the picture without it"]
+    return []
+
+
+def _field_loss(look: Look) -> list[str]:
+    if look.info.interlaced and not field_parity(look.field_order):
+        return ["interlacing: the source does not say which field comes first, nor can the output"]
     return []
 
 

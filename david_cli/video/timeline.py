@@ -41,8 +41,15 @@ class Timeline:
             self.moved += 1
             pts = self._last + 1
         self._last = pts
-        self.next = pts + (duration or self._frame_ticks)
+        self.next = pts + self.length(duration)
         return pts
+
+    def length(self, duration: int) -> int:
+        """Ticks a frame lasts, where no later time tells: one under half a frame is no duration.
+
+        Raw H.264 whose headers change on the way can give every frame from there on a single tick.
+        """
+        return duration if 2 * duration >= self._frame_ticks else self._frame_ticks
 
     def warnings(self) -> list[str]:
         """What had to be repaired, for a person."""

@@ -295,7 +295,7 @@ def test_impossible_targets_and_options(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(source)
     for target in (source, tmp_path / "in" / ".." / "in", tmp_path / "link"):
-        with pytest.raises(UsageError, match="input folder itself"):
+        with pytest.raises(OutputError, match="input folder itself"):
             run(source, target, overwrite=True)
     with pytest.raises(OutputError, match="is a file"):
         run(source, tmp_path / "file")

@@ -216,14 +216,14 @@ def test_webm_gets_its_own_codec_unless_another_was_named(clip_mp4: Path, tmp_pa
 
 
 def test_the_source_itself_is_no_target(clip_mp4: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is the source itself"):
+    with pytest.raises(OutputError, match="is the source itself"):
         plan_of(clip_mp4, clip_mp4)
     link = tmp_path / "link.mp4"
     link.symlink_to(clip_mp4)
-    with pytest.raises(UsageError, match="is the source itself"):
+    with pytest.raises(OutputError, match="is the source itself"):
         plan_of(clip_mp4, link)
     mkv = make_clip(tmp_path / "in.mkv", Clip())
-    with pytest.raises(UsageError, match="is the source itself"):
+    with pytest.raises(OutputError, match="is the source itself"):
         plan_of(mkv, tmp_path / "in.gif")  # would become in.mkv
 
 

@@ -35,6 +35,14 @@ def test_frames_without_times_follow_each_other_at_the_rate() -> None:
     assert "3" in timeline.warnings()[0]
 
 
+def test_a_duration_of_a_tick_is_none() -> None:
+    """As FFmpeg gives for raw H.264 after its headers have changed."""
+    timeline = Timeline(48000)
+    assert [timeline.place(None, None, d) for d in (48000, 1, 1, 72000, 0)] == [
+        0, 48000, 96000, 144000, 216000
+    ]  # fmt: skip
+
+
 def test_dts_stands_in_for_pts_where_it_moves_on() -> None:
     timeline = Timeline(40)
     assert [timeline.place(None, dts, 40) for dts in (100, 140, 120)] == [100, 140, 180]
