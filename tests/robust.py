@@ -1,12 +1,12 @@
 """What `david deblur` makes of every file in a folder of awkward videos: one row a file.
 
-    python -m tests.robust [--strength 0] [--markdown] [--model NAME] [--folder DIR] [FILE ...]
+    python -m tests.robust [--strength 0] [--model NAME] [--codec NAME] [--markdown] [FILE ...]
 
 Each file is given to the command as a person would type it, in a folder of its own. The result is
 held against a plain decode of source and target by PyAV alone: as many frames at the same times up
 to the first exception, a similar picture, every other stream with the same packets or listed as
-lost. A file without a decodable frame must end in one line, exit code 3 and no file. Options that
-this script does not know (``--codec ffv1``) go to david. Exits 1 if any row is WRONG.
+lost. A file without a decodable frame must end in one line, exit code 3 and no file. At strength 0
+with ``--codec ffv1`` every code of the picture must be the source's. Exits 1 if a row is WRONG.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from av.stream import Discard, Disposition, Stream
 from av.video.frame import VideoFrame
 
 from david_cli.cli.app import run
-from david_cli.video.reader import read_info
+from david_cli.video.frame import Frame
+from david_cli.video.reader import VideoReader, read_info
 
 FOLDER = Path(__file__).resolve().parents[1] / "../shared/data/robust"
 WORST_PSNR = 25.0
@@ -95,7 +96,8 @@ def examine(path: Path, arguments: Sequence[str]) -> Row:
         said = deblur(source, arguments)
         left = [p for p in Path(name).iterdir() if p != source]
         if said.code == 0:
-            _compare(row, source, said, left)
+            exact = said.done["codec"] == "ffv1" and _option(arguments, "--strength") == "0"
+            _compare(row, source, said, left, lossless=exact)
         else:
             _check_error(row, source, said, left)
     row.seconds = time.perf_counter() - started
@@ -123,15 +125,34 @@ def _check_error(row: Row, source: Path, said: Said, left: list[Path]) -> None:
         row.wrong.append(f"left {', '.join(p.name for p in left)}")
 
 
-def _compare(row: Row, source: Path, said: Said, left: list[Path]) -> None:
+def _compare(row: Row, source: Path, said: Said, left: list[Path], *, lossless: bool) -> None:
     target = Path(said.done["target"])
     row.outcome = f"{target.suffix} {said.done['codec']} {said.done['pix_fmt']}"
     row.notes = [_told(line, source) for line in said.lines]
     if left != [target] or said.error:
         row.wrong.append(f"left {[p.name for p in left]}, printed {said.error!r}")
     _compare_frames(row, source, target)
+    if lossless:
+        _compare_codes(row, source, target)
     _compare_looks(row, source, target)
     _compare_streams(row, source, target)
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    return dict(pairwise(arguments)).get(name)
+
+
+def _compare_codes(row: Row, source: Path, target: Path) -> None:
+    """Planes of every frame, as david's reader gives them: packed formats made planar."""
+    with VideoReader(source) as a, VideoReader(target) as b:
+        sides = [(item for item in r.items() if isinstance(item, Frame)) for r in (a, b)]
+        for number, (before, after) in enumerate(zip(*sides, strict=False)):
+            if before.format != after.format:
+                row.wrong.append(f"{before.format.name} became {after.format.name}")
+                return
+            if not all(map(np.array_equal, before.planes, after.planes)):
+                row.wrong.append(f"other codes from frame {number} on")
+                return
 
 
 def _told(line: str, source: Path) -> str:
@@ -193,7 +214,11 @@ def _compare_looks(row: Row, source: Path, target: Path) -> None:
     listed = " ".join(row.notes)
     facts = (
         ("size", (a.width, a.height), (b.width, b.height)),
-        ("sample aspect ratio", a.sample_aspect_ratio or 1, b.sample_aspect_ratio or 1),
+        (
+            "sample aspect ratio",
+            a.sample_aspect_ratio or frame_aspect(source),
+            b.sample_aspect_ratio or frame_aspect(target),
+        ),
         ("rotation", a.rotation, b.rotation),
         ("chapters", a.chapters, b.chapters),
         ("interlacing", a.interlaced, b.interlaced),
@@ -208,6 +233,26 @@ def _compare_looks(row: Row, source: Path, target: Path) -> None:
         for what, before, after in facts
         if before != after and what not in listed
     ]
+
+
+def frame_aspect(path: Path) -> Fraction:
+    """Sample aspect ratio of the first frame, which PyAV does not show but FFmpeg logs."""
+    frame = next(pictures(path))
+    size = {"width": frame.width, "height": frame.height, "format": frame.format}
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as logs:
+            graph = av.filter.Graph()
+            nodes = [graph.add_buffer(**size, time_base=frame.time_base), graph.add("showinfo")]
+            graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+            graph.vpush(frame)
+            graph.vpull()
+    finally:
+        av.logging.set_level(level)
+    found = re.findall(r"\bsar:(\d+)/(\d+) s:", "".join(text for _, _, text in logs))
+    width, height = map(int, found[0]) if found else (0, 1)
+    return Fraction(width, height) or Fraction(1)
 
 
 def _compare_streams(row: Row, source: Path, target: Path) -> None:
@@ -309,8 +354,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--strength", default="1")
     parser.add_argument("--model", default="auto")
+    parser.add_argument("--codec", help="as for david deblur")
     parser.add_argument("--markdown", action="store_true")
-    asked, rest = parser.parse_known_args(arguments)
+    asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():
         sys.stdout.write(f"{asked.folder} is not here: nothing to try\n")
         return 0
@@ -320,9 +366,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(line(HEADINGS, markdown=asked.markdown))
     if asked.markdown:
         sys.stdout.write(line(["---"] * len(HEADINGS), markdown=True))
+    options = ["--model", asked.model, "--strength", asked.strength]
+    options += ["--codec", asked.codec] if asked.codec else []
     verdicts: Counter[str] = Counter()
     for path in paths:
-        row = examine(path, ["--model", asked.model, "--strength", asked.strength, *rest])
+        row = examine(path, options)
         verdicts[row.verdict.split(":")[0]] += 1
         sys.stdout.write(line(cells(row), markdown=asked.markdown))
         sys.stdout.flush()

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from david_cli.cli.app import run
 from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import save_network
-from tests.footage import Look, noise, plain_decode, write_video
+from tests.footage import Look, noise, packets, plain_decode, write_video
 
 LOOK = Look("yuv420p", codec="libx264")
 USAGE, INPUT, OUTPUT, MODEL, DEVICE = 2, 3, 4, 5, 6
@@ -58,10 +58,9 @@ def _write_bad_videos(kit: Path) -> None:
     at = data.index(b"avc1", data.index(b"stsd"))
     data[at : at + 4] = b"zz99"
     (kit / "codec.mp4").write_bytes(data)
-    with av.open(str(kit / "none.mov"), "w") as output:  # a header and no frame
-        stream = output.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        output.start_encoding()
+    blank = write_video(kit / "none.mkv", noise(LOOK, 1), Look("yuv420p")).read_bytes()
+    (payload,), _ = packets(kit / "none.mkv", "video")
+    (kit / "none.mkv").write_bytes(blank.replace(payload, bytes(len(payload))))
     with av.open(str(kit / "sound.m4a"), "w") as output:
         sound = output.add_stream("aac", rate=8000, layout="mono")
         wave = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
@@ -110,7 +109,7 @@ CASES = {
     "no video stream": Case(f"{{kit}}/sound.m4a {TINY}", INPUT, ("sound.m4a", "no video")),
     "only cover art": Case(f"{{kit}}/cover.mp4 {TINY}", INPUT, ("cover.mp4", "cover art")),
     "unknown video codec": Case(f"{{kit}}/codec.mp4 {TINY}", INPUT, ("codec.mp4", "zz99")),
-    "zero frames": Case(f"{{kit}}/none.mov {TINY}", INPUT, ("none.mov", "no video frame")),
+    "zero frames": Case(f"{{kit}}/none.mkv {TINY}", INPUT, ("none.mkv", "no video frame")),
     "output equal to input": Case(
         "{kit}/good.mp4 --model {kit}/tiny.safetensors -o {kit}/good.mp4 --yes",
         USAGE,

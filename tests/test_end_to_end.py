@@ -21,6 +21,7 @@ from david_cli.errors import UsageError
 from david_cli.inference.guard import GuardEvents
 from david_cli.inference.pipeline import Progress
 from david_cli.video.streams import EncodeOptions
+from tests import memory
 from tests.footage import (
     KnownNetwork,
     Look,
@@ -328,6 +329,15 @@ def _sub(folder: Path) -> Path:
     part = folder / f"part{len(list(folder.iterdir()))}"
     part.mkdir()
     return part
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video(capsys: pytest.CaptureFixture[str]) -> None:
+    """600 frames of 720p within 5 % of 60."""
+    assert memory.main() == 0, capsys.readouterr().out
 
 
 # --- the Python way in ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from david_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from david_cli.evaluation.pairs import ClipScore
+    from david_cli.evaluation.pairs import ClipScore, PairedClip
     from david_cli.inference.deblurrer import Deblurrer
 
 SCHEMA = 1
@@ -37,6 +37,10 @@ def evaluate(
     levels: Annotated[
         str | None, typer.Option("--levels", metavar="N,N", help="Only these blur levels.")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="PNG", help="Also draw input, results and truth here."),
+    ] = None,
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
     as_json: options.JsonOption = False,
@@ -56,8 +60,9 @@ def evaluate(
 
     clips = find_clips(pairs, _parse_levels(levels))
     results = {}
-    for name in model or ["david-lite", "david"]:
-        deblurrer = load_deblurrer(name, device=device, precision=precision)
+    names = model or ["david-lite", "david"]
+    deblurrers = [load_deblurrer(name, device=device, precision=precision) for name in names]
+    for deblurrer in deblurrers:
         scores = [score_clip(clip, partial(_restore, deblurrer)) for clip in clips]
         results[deblurrer.name] = scores
         if not as_json:
@@ -65,11 +70,38 @@ def evaluate(
     if as_json:
         facts = {name: [_facts(s) for s in scores] for name, scores in results.items()}
         typer.echo(json.dumps({"schema": SCHEMA, "results": facts}, indent=2))
+    if sheet is not None:
+        _draw(clips, deblurrers, sheet)
 
 
 def _restore(deblurrer: Deblurrer, frames: Iterable[Tensor]) -> Iterator[Tensor]:
     # one clip is one scene: without its own cut detection the protocol is exactly as stated
     return deblurrer.stream(frames, is_cut=None)
+
+
+def _draw(clips: list[PairedClip], deblurrers: list[Deblurrer], target: Path) -> None:
+    """The busiest part of the middle frame of every clip: input, each result, truth."""
+    from david_cli.evaluation.figures import Panel, busiest_crop, comparison_sheet
+    from david_cli.evaluation.pairs import read_picture, round_to_8_bits
+    from david_cli.metrics import psnr
+
+    rows = []
+    for clip in clips:
+        middle = len(clip.blurry) // 2
+        truth = read_picture(clip.sharp[middle])
+        crop = (..., *busiest_crop(truth, 180, 240))
+        blurry = [read_picture(path) for path in clip.blurry]
+        pictures = {f"{clip.name}, level {clip.level}": blurry[middle]}
+        for deblurrer in deblurrers:
+            results = list(_restore(deblurrer, blurry))
+            pictures[deblurrer.name] = round_to_8_bits(results[middle])
+        row = [
+            Panel(f"{label}: {psnr(picture, truth):.2f} dB", picture[crop])
+            for label, picture in pictures.items()
+        ]
+        rows.append([*row, Panel("truth", truth[crop])])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    comparison_sheet(rows, enlarge=2).save(target)
 
 
 def _parse_levels(text: str | None) -> list[int] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 
 import psutil
 import torch
@@ -25,6 +27,10 @@ LARGEST_GPU_TILE = 4096
 SMALLEST_TILE = 64
 """Below this a tile is mostly overlap: memory that does not hold it is too small."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # options of mallopt(3)
+_KEPT_BLOCK = 1 << 30
+"""Bytes up to which freed memory is kept for the next layer: more than any activation of a tile."""
+
 _SYMPTOMS = (
     "out of memory",
     "allocate memory",  # "can't allocate memory", "DefaultCPUAllocator: not enough memory: you ..."
@@ -33,6 +39,21 @@ _SYMPTOMS = (
     "alloc_failed",  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED
     "invalid buffer size",  # Metal
 )
+
+
+def keep_freed_memory() -> None:
+    """Have glibc reuse the memory of freed activations instead of returning it to the kernel.
+
+    By default each layer's output of more than some megabytes is mapped anew and zeroed page by
+    page. On two cores, david-lite took 0.113 s for a 320x192 frame so, and 0.054 s after this
+    call. It concerns the whole process; elsewhere than on Linux with glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BLOCK)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

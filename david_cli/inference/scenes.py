@@ -135,7 +135,9 @@ def _correlations(a: Tensor, b: Tensor) -> Tensor:
     # Structure says nothing about flat blocks: they resemble each other as far as brightness does.
     difference = (mean_a[:, :, 0] - mean_b).abs()
     alike = (1 - difference / BRIGHTNESS_TOLERANCE).clamp(min=0)
-    return (covariance + FLOOR**2 * alike) / ((var_a + FLOOR**2) * (var_b + FLOOR**2)).sqrt()
+    scale = ((var_a + FLOOR**2) * (var_b + FLOOR**2)).sqrt()
+    correlations: Tensor = (covariance + FLOOR**2 * alike) / scale
+    return correlations
 
 
 def _best_nearby(maps: Tensor) -> Tensor:

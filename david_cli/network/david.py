@@ -82,7 +82,7 @@ class DavidConfig:
 
     @property
     def total_stride(self) -> int:
-        """Pixels after which the arithmetic repeats; sizes are padded to it, tiles aligned on it."""
+        """Pixels after which the arithmetic repeats: sizes are padded to it, tiles start on it."""
         has_attention = len(self.branches) > 1 or self.modules > 1
         scales = max(len(self.widths), len(self.attention_widths) if has_attention else 0)
         return self.unshuffle << (scales - 1)

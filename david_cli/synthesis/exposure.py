@@ -33,8 +33,8 @@ def expose(sub_frames: Tensor, gamma: float = 1.0) -> Tensor:
     """
     if gamma == 1.0:
         return sub_frames.mean(-4)
-    light = sub_frames.clamp(0, 1) ** gamma
-    return torch.pow(light.mean(-4), 1 / gamma)
+    light: Tensor = sub_frames.clamp(0, 1) ** gamma
+    return light.mean(-4).pow(1 / gamma)
 
 
 def add_noise(frames: Tensor, read: float, shot: float, generator: torch.Generator) -> Tensor:
@@ -62,7 +62,8 @@ def expose_window(sub_frames: Tensor, times: Tensor, windows: Tensor, gamma: flo
 
 def distinct_times(windows: Tensor) -> Tensor:
     """(N,) sorted indices that occur in ``windows``: what has to be rendered once."""
-    return torch.unique(windows)
+    times: Tensor = torch.unique(windows)
+    return times
 
 
 def mean_psnr_of_inputs(blurry: Sequence[Tensor], sharp: Sequence[Tensor]) -> float:

@@ -51,7 +51,7 @@ def expose_footage(
     radius = max(levels) // 2
     pool: deque[NDArray[np.uint8]] = deque(maxlen=2 * radius + 1)
     for i, sub_frame in enumerate(interpolated(frames, factor)):
-        pool.append(sub_frame.to_ndarray())
+        pool.append(sub_frame.to_ndarray().astype(np.uint8, copy=False))
         centre = i - radius
         if centre >= radius and centre % factor == 0:
             blurry = {level: _mean(list(pool), radius, level) for level in levels}

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -145,7 +146,8 @@ class VideoReader:
         stream = self.video_stream
         self.time_base = stream.time_base or Fraction(1, av.time_base)
         rate = stream.average_rate or stream.guessed_rate
-        self._timeline = Timeline(round(1 / (rate * self.time_base)) if rate else 1)
+        frame = round(1 / (rate * self.time_base)) if rate else 1
+        self._timeline = Timeline(frame, ceil(Fraction(1, 1000) / self.time_base))
         self._clock = ContinuousClock()
         self._video_done = False
         self._key_time: Fraction | None = None  # of the first key frame since opening or seeking

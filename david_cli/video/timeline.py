@@ -16,13 +16,20 @@ class Timeline:
 
     A frame without pts takes its dts, else the end of the frame before it (raw H.264 has
     neither: the frames then follow each other at the nominal rate). A frame whose pts is not
-    above its predecessor's moves to the first tick above it, since no encoder takes it
-    otherwise; later frames keep their own times.
+    above its predecessor's moves just behind it, since no encoder takes it otherwise; later
+    frames keep their own times.
     """
 
-    def __init__(self, frame_ticks: int) -> None:
-        """frame_ticks: length of a frame in ticks of the time base where a frame has none."""
+    def __init__(self, frame_ticks: int, least_ticks: int = 1) -> None:
+        """Begin.
+
+        Args:
+            frame_ticks: length of a frame in ticks of the time base where a frame has none.
+            least_ticks: what a frame is moved behind its predecessor; a millisecond, so that
+                Matroska tells the two apart.
+        """
         self._frame_ticks = max(1, frame_ticks)
+        self._least_ticks = max(1, least_ticks)
         self._last: int | None = None
         self.next = 0
         """Where the next frame would start if it followed the last one."""
@@ -39,7 +46,7 @@ class Timeline:
             pts = dts if dts is not None and above else self.next
         if self._last is not None and pts <= self._last:
             self.moved += 1
-            pts = self._last + 1
+            pts = self._last + self._least_ticks
         self._last = pts
         self.next = pts + self.length(duration)
         return pts
