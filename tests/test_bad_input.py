@@ -112,7 +112,7 @@ CASES = {
     "zero frames": Case(f"{{kit}}/none.mkv {TINY}", INPUT, ("none.mkv", "no video frame")),
     "output equal to input": Case(
         "{kit}/good.mp4 --model {kit}/tiny.safetensors -o {kit}/good.mp4 --yes",
-        USAGE,
+        OUTPUT,
         ("good.mp4", "-o"),
     ),
     "output folder missing": Case(

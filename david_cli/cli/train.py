@@ -65,6 +65,7 @@ def train(
     import torch
 
     from david_cli.inference.device import resolve_device
+    from david_cli.inference.memory import keep_freed_memory
     from david_cli.network.weights import save_network
     from david_cli.synthesis.dataset import read_packs
     from david_cli.training.config import TrainConfig
@@ -74,12 +75,15 @@ def train(
     config = TrainConfig(
         steps=steps, part=part, loss=loss, batch=batch, crop=crop, levels=chosen, lr=lr, seed=seed
     )
+    place = resolve_device(device)
+    if place.type == "cpu":
+        keep_freed_memory()
     torch.manual_seed(seed)
     model = _starting_point(network, start or [])
     pack = read_packs(packs, chosen)
     typer.echo(f"{len(pack)} samples", err=True)
     checkpoint = output.with_name(f"{output.stem}.checkpoint.safetensors")
-    average = run(model, pack, config, checkpoint, device=resolve_device(device), on_log=_print)
+    average = run(model, pack, config, checkpoint, device=place, on_log=_print)
     model.load_state_dict(average)
     history = {"command": _record(config, start or [], packs), "network": network}
     save_network(model, output, history)

@@ -42,7 +42,6 @@ from david_cli.synthesis.exposure import (
 )
 
 SHARD_SAMPLES = 256
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -81,22 +80,6 @@ class Sample:
     level: int
 
 
-def list_photos(sources: Sequence[Path]) -> list[Path]:
-    """The photographs named, or in the folders named, in name order.
-
-    Raises:
-        InputError: a source does not exist or holds no photograph.
-    """
-    photos: list[Path] = []
-    for source in sources:
-        found = sorted(source.rglob("*")) if source.is_dir() else [source]
-        found = [p for p in found if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file()]
-        if not found:
-            raise InputError(f"{source} holds no photograph ({', '.join(PHOTO_SUFFIXES)})")
-        photos += found
-    return photos
-
-
 def render_sample(photos: Sequence[Path], settings: PackSettings, k: int) -> Sample:
     """Sample ``k``: one scene, seen by one hand-held camera at one exposure."""
     seed = np.random.SeedSequence((settings.seed, k)).generate_state(1, np.uint64)[0]
@@ -130,7 +113,7 @@ def build_pack(
     """Render a pack into ``target``; shards that are complete already are kept.
 
     Args:
-        photos: sharp photographs.
+        photos: sharp pictures, from ``footage.list_sources``.
         target: folder of the pack, made if absent.
         settings: what to draw.
         workers: processes.

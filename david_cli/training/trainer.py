@@ -79,7 +79,7 @@ def train(
 
     centre = network.config.frames // 2
     started = saved = time.monotonic()
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums, since = torch.zeros(3, dtype=torch.float64), first
     for step in range(first, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
@@ -102,8 +102,8 @@ def train(
         )
         sums += torch.stack((loss.detach(), gain, norm)).double().cpu()
         if (step + 1) % config.log_every == 0:
-            loss_mean, gain_mean, norm_mean = (sums / config.log_every).tolist()
-            sums.zero_()
+            loss_mean, gain_mean, norm_mean = (sums / (step + 1 - since)).tolist()
+            sums, since = torch.zeros_like(sums), step + 1
             if on_log:
                 seconds = time.monotonic() - started
                 lr = learning_rate(config, step)

@@ -84,8 +84,7 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
 
     Raises:
         UsageError: an unknown codec.
-        OutputError: the target is the source.
-        OutputError: what was asked for cannot be encoded.
+        OutputError: the target is the source, or what was asked for cannot be encoded.
     """
     sample = take_sample(reader)
     look = presentation(reader, sample)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -14,10 +15,10 @@ from david_cli.errors import InputError, OutputError
 from david_cli.synthesis.dataset import (
     PackSettings,
     build_pack,
-    list_photos,
     read_packs,
     render_sample,
 )
+from david_cli.synthesis.footage import list_sources
 
 SMALL = PackSettings(count=6, size=32, seed=4)
 
@@ -30,13 +31,32 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         coarse = rng.integers(0, 256, (20, 24, 3), np.uint8)
         Image.fromarray(coarse).resize((240, 200)).save(folder / name)
     (folder / "notes.txt").write_text("no photograph")
-    return list_photos([folder])
+    return list_sources([folder], folder / "frames", 2)
 
 
 def test_photographs_are_found_by_suffix_in_name_order(photos: list[Path]) -> None:
     assert [p.name for p in photos] == ["a.jpg", "b.png", "c.webp"]
-    with pytest.raises(InputError, match="no photograph"):
-        list_photos([photos[0].parent / "notes.txt"])
+    with pytest.raises(InputError, match="neither sharp pictures nor videos"):
+        list_sources([photos[0].parent / "notes.txt"], photos[0].parent / "frames", 2)
+
+
+def test_videos_give_their_sharpest_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texture = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    flat = np.full_like(texture, 128)
+    with av.open(str(tmp_path / "clip.mkv"), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        for i in range(8):  # frames 2 and 5 are sharp
+            picture = texture if i in (2, 5) else flat
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    frames = list_sources([tmp_path], tmp_path / "frames", 2)
+    assert [p.name for p in frames] == ["clip-000.png", "clip-001.png"]
+    for path in frames:
+        with Image.open(path) as image:
+            difference = np.abs(np.asarray(image).astype(int) - texture)
+        assert difference.mean() < 3
 
 
 def test_a_sample_is_a_pure_function_of_seed_and_number(photos: list[Path]) -> None:
