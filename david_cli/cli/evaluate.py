@@ -41,6 +41,10 @@ def evaluate(
         Path | None,
         typer.Option("--sheet", metavar="PNG", help="Also draw input, results and truth here."),
     ] = None,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write the mean gain per level into the weights files."),
+    ] = False,
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
     as_json: options.JsonOption = False,
@@ -62,9 +66,11 @@ def evaluate(
     results = {}
     names = model or ["david-lite", "david"]
     deblurrers = [load_deblurrer(name, device=device, precision=precision) for name in names]
-    for deblurrer in deblurrers:
+    for name, deblurrer in zip(names, deblurrers, strict=True):
         scores = [score_clip(clip, partial(_restore, deblurrer)) for clip in clips]
         results[deblurrer.name] = scores
+        if record:
+            _record(name, scores)
         if not as_json:
             typer.echo(_table(deblurrer.name, scores))
     if as_json:
@@ -77,6 +83,14 @@ def evaluate(
 def _restore(deblurrer: Deblurrer, frames: Iterable[Tensor]) -> Iterator[Tensor]:
     # one clip is one scene: without its own cut detection the protocol is exactly as stated
     return deblurrer.stream(frames, is_cut=None)
+
+
+def _record(model: str, scores: list[ClipScore]) -> None:
+    from david_cli.evaluation.pairs import gain_per_level
+    from david_cli.network.weights import record_gain, resolve_weights
+
+    gain = {str(level): round(value, 3) for level, value in gain_per_level(scores).items()}
+    record_gain(resolve_weights(model), gain)
 
 
 def _draw(clips: list[PairedClip], deblurrers: list[Deblurrer], target: Path) -> None:

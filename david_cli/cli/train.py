@@ -73,7 +73,15 @@ def train(
 
     chosen = None if levels is None else _parse_levels(levels)
     config = TrainConfig(
-        steps=steps, part=part, loss=loss, batch=batch, crop=crop, levels=chosen, lr=lr, seed=seed
+        steps=steps,
+        part=part,
+        loss=loss,
+        batch=batch,
+        crop=crop,
+        levels=chosen,
+        lr=lr,
+        warmup=min(TrainConfig.warmup, steps // 10),
+        seed=seed,
     )
     place = resolve_device(device)
     if place.type == "cpu":

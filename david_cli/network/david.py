@@ -203,7 +203,7 @@ class Attention(nn.Module):
 
     def __init__(self, maps: int, c: DavidConfig):
         super().__init__()
-        self.unshuffle, self.softmax = c.unshuffle, c.softmax
+        self.maps, self.unshuffle, self.softmax = maps, c.unshuffle, c.softmax
         self.unet = UNet(
             c.frames * 3 * c.unshuffle**2, maps * c.unshuffle**2, c.attention_widths, c
         )
@@ -213,6 +213,11 @@ class Attention(nn.Module):
         assert self.unet.last.bias is not None
         with torch.no_grad():
             self.unet.last.bias.copy_(bias.flatten())
+
+    def start_even(self) -> None:
+        """Before training: give every map the same weight instead."""
+        assert self.unet.last.bias is not None
+        nn.init.constant_(self.unet.last.bias, 0.0 if self.softmax else 1 / self.maps)
 
     def forward(self, window: Tensor) -> Tensor:
         """(B, T, C, h, w) unshuffled frames -> (B, maps, H, W)."""
@@ -302,8 +307,9 @@ def assemble(singles: Sequence[David], config: DavidConfig) -> David:
 
     Returns:
         A model whose branches are copies, each one's first convolution sliced to the central frames
-        that it sees. All attention starts on the last map: at step 0 the model agrees with the
-        widest branch of its last module.
+        that it sees. Internal attention starts on the last, widest branch. From one trained branch,
+        so does external attention, and at step 0 the model agrees with that branch; where every
+        module has its own, external attention starts even, and the model is their mean.
 
     Raises:
         ValueError: the configurations do not fit each other.
@@ -322,6 +328,8 @@ def assemble(singles: Sequence[David], config: DavidConfig) -> David:
             target.load_state_dict(
                 slice_branch(trained.state_dict(), trained.frames, target.frames)
             )
+    if len(singles) > 1 and model.external is not None:
+        model.external.start_even()
     return model
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from david_cli.errors import ModelError
 from david_cli.network.david import David, DavidConfig
@@ -65,9 +66,20 @@ def save_network(
         "training": json.dumps(training),
         "gain": json.dumps(gain or {}),
     }
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_bytes(save(state, metadata))
-    unfinished.replace(path)
+    _write(path, state, metadata)
+
+
+def record_gain(path: Path, gain: dict[str, float]) -> None:
+    """Write a measured gain per level into a weights file; its tensors stay as they are.
+
+    Raises:
+        ModelError: damaged, or no david network.
+    """
+    read_info(path)
+    with safe_open(path, "pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = {**file.metadata(), "gain": json.dumps(gain)}
+    _write(path, state, metadata)
 
 
 def load_network(model: str | Path) -> David:
@@ -145,6 +157,12 @@ def checksum(path: Path) -> str:
     """sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_bytes(save(state, metadata))
+    unfinished.replace(path)
 
 
 def _shipped_files() -> list[Path]:

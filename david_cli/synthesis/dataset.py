@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -61,6 +61,9 @@ class PackSettings:
     smallest: float = 0.25
     """Photographs are reduced by a random factor of ``smallest`` to ``largest``: sharper truth."""
     largest: float = 0.8
+    soft_share: float = 0.35
+    """Share of pictures softened by a Gaussian of 0.4 to 1.2 pixels: real video is no reduced
+    photograph, and what is soft in its truth must not be taken for motion blur."""
     linear_share: float = 0.3
     """Share of samples averaged in linear light (gamma 2.2) instead of code values."""
     noise_share: float = 0.12
@@ -235,6 +238,8 @@ def _random_texture(path: Path, settings: PackSettings, g: torch.Generator) -> T
     top = _draw(int(photo.height - h / factor) + 1, g)
     box = (left, top, min(left + w / factor, photo.width), min(top + h / factor, photo.height))
     part = photo.resize((w, h), Image.Resampling.BOX, box=box)
+    if _happens(settings.soft_share, g):
+        part = part.filter(ImageFilter.GaussianBlur(0.4 + 0.8 * torch.rand(1, generator=g).item()))
     return torch.from_numpy(np.array(part)).permute(2, 0, 1).float() / 255
 
 

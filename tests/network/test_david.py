@@ -154,6 +154,10 @@ def test_each_module_may_start_from_its_own_branch() -> None:
         assert torch.equal(
             branch.modules_by_level[0].branches[0].unet.encoder[0].enter.weight, first
         )
+    window = torch.rand(1, 7, 3, 16, 16)
+    with torch.inference_mode():
+        mean = torch.stack([branch(window) for branch in branches]).mean(0)
+        torch.testing.assert_close(model(window), mean, atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match="one per module"):
         assemble(branches[:2], TINY)
 

@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 
 from david_cli.errors import ModelError
 from david_cli.network.david import David
-from david_cli.network.weights import load_network, read_info, save_network, shipped_models
+from david_cli.network.weights import (
+    load_network,
+    read_info,
+    record_gain,
+    save_network,
+    shipped_models,
+)
 from tests.network.test_david import SINGLE, randomised
 
 
@@ -29,6 +35,15 @@ def test_a_file_alone_rebuilds_its_network(weights: Path) -> None:
         assert torch.equal(network(window), expected)
     info = read_info(weights)
     assert (info.config, info.training, info.gain) == (SINGLE, {"steps": 3}, {"7": 0.5})
+
+
+def test_a_measured_gain_can_be_added_later(weights: Path) -> None:
+    before = load_network(weights).state_dict()
+    record_gain(weights, {"7": 1.25})
+    info = read_info(weights)
+    assert (info.gain, info.training) == ({"7": 1.25}, {"steps": 3})
+    after = load_network(weights).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_nothing_unfinished_is_left_beside_a_saved_file(weights: Path) -> None:
