@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from david_cli.network.david import David
     from david_cli.training.trainer import StepLog
 
-Network = Literal["david", "david-lite"]
+Network = Literal["david", "david-lite", "external"]
 
 
 def train(
@@ -27,15 +27,18 @@ def train(
         typer.Option("--output", "-o", metavar="FILE", help="The weights file to write."),
     ],
     network: Annotated[
-        Network, typer.Option("--network", help="Whose layout to train.")
+        Network,
+        typer.Option(
+            "--network", help="Whose layout to train; external is david with 7-frame branches only."
+        ),
     ] = "david-lite",
     start: Annotated[
         list[str] | None,
         typer.Option(
             "--start",
             metavar="NAME",
-            help="Weights to start from. A david may start from one david-lite, or from three, "
-            "one per blur level, by repeating this.",
+            help="Weights to start from. A david or external may start from one david-lite, or "
+            "from three, one per blur level, by repeating this; a david also from one external.",
         ),
     ] = None,
     part: Annotated[
@@ -49,7 +52,10 @@ def train(
     batch: Annotated[int, typer.Option("--batch", min=1)] = 32,
     crop: Annotated[int, typer.Option("--crop", min=16)] = 64,
     lr: Annotated[float, typer.Option("--lr", help="Largest learning rate.")] = 8e-4,
-    loss: Annotated[Literal["psnr", "charbonnier", "l2"], typer.Option("--loss")] = "psnr",
+    loss: Annotated[
+        Literal["psnr", "charbonnier", "l2", "level"],
+        typer.Option("--loss", help="level teaches external attention to tell blur levels."),
+    ] = "psnr",
     seed: Annotated[int, typer.Option("--seed")] = 1,
     device: options.DeviceOption = "auto",
     debug: options.DebugOption = False,
@@ -101,10 +107,13 @@ def train(
 
 def _starting_point(network: Network, start: list[str]) -> David:
     """An untrained network, a trained one, or one assembled from trained branches."""
+    from dataclasses import replace
+
     from david_cli.network.david import DAVID, DAVID_LITE, David, assemble
     from david_cli.network.weights import load_network
 
-    config = DAVID if network == "david" else DAVID_LITE
+    layouts = {"david": DAVID, "david-lite": DAVID_LITE, "external": replace(DAVID, branches=(7,))}
+    config = layouts[network]
     sources = [load_network(name) for name in start]
     if not sources:
         return David(config)

@@ -42,7 +42,7 @@ class DavidConfig:
     """Internal attention modules, one per blur level (C-DVD-3, -7, -11)."""
     widths: tuple[int, ...] = (32, 64, 96, 128)
     """Channels of a branch per scale; S scales make 4 S convolutions."""
-    attention_widths: tuple[int, ...] = (16, 32, 48)
+    attention_widths: tuple[int, ...] = (32, 64, 96)
     """Channels of an attention network per scale; three scales make the paper's 12 layers."""
     unshuffle: int = 2
     """Pixel-unshuffle factor at the entrance; 1 works at full resolution as the paper does."""
@@ -214,6 +214,21 @@ class Attention(nn.Module):
         with torch.no_grad():
             self.unet.last.bias.copy_(bias.flatten())
 
+    def start_from(self, branch: Branch) -> None:
+        """Before training: take over the features of a branch on as many frames, if as wide.
+
+        What a branch has learned about blur and motion tells the branches apart, too; its last
+        convolution and the scales that it has beyond ours stay behind.
+        """
+        mine = self.unet.state_dict()
+        theirs = {
+            name: value
+            for name, value in branch.unet.state_dict().items()
+            if not name.startswith("last.") and name in mine
+        }
+        if all(value.shape == mine[name].shape for name, value in theirs.items()):
+            self.unet.load_state_dict({**mine, **theirs})
+
     def start_even(self) -> None:
         """Before training: give every map the same weight instead."""
         assert self.unet.last.bias is not None
@@ -302,12 +317,14 @@ def assemble(singles: Sequence[David], config: DavidConfig) -> David:
     """A model of any configuration that starts from trained branches.
 
     Args:
-        singles: one network whose widest branch starts every module, or one per module.
+        singles: one network whose widest branch starts every module, one such network per module,
+            or one External Att with the same modules, whose external attention is taken over.
         config: what to build; equal to ``singles`` in all but branches, modules and attention.
 
     Returns:
         A model whose branches are copies, each one's first convolution sliced to the central frames
-        that it sees. Internal attention starts on the last, widest branch. From one trained branch,
+        that it sees. Attention networks start from that branch's features where theirs are as wide.
+        Internal attention starts on the last, widest branch. From one trained branch,
         so does external attention, and at step 0 the model agrees with that branch; where every
         module has its own, external attention starts even, and the model is their mean.
 
@@ -322,13 +339,19 @@ def assemble(singles: Sequence[David], config: DavidConfig) -> David:
     if max(config.branches) != config.branches[-1]:
         raise ValueError("the widest branch must be the last one, where the attention starts")
     model = David(config)
+    attentions = [m for m in model.modules() if isinstance(m, Attention)]
+    for attention in attentions:
+        attention.start_from(singles[0].levels()[-1].restorers()[-1])
     for n, module in enumerate(model.levels()):
-        trained = singles[n % len(singles)].levels()[-1].restorers()[-1]
+        source = singles[n % len(singles)].levels()
+        trained = source[n % len(source)].restorers()[-1]
         for target in module.restorers():
             target.load_state_dict(
                 slice_branch(trained.state_dict(), trained.frames, target.frames)
             )
-    if len(singles) > 1 and model.external is not None:
+    if model.external is not None and singles[0].external is not None:
+        model.external.load_state_dict(singles[0].external.state_dict())
+    elif model.external is not None and len(singles) > 1:
         model.external.start_even()
     return model
 

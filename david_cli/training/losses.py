@@ -7,11 +7,32 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LossName = Literal["l2", "charbonnier", "psnr"]
+LossName = Literal["l2", "charbonnier", "psnr", "level"]
+"""``level`` is no distance: it teaches external attention to recognise the blur level."""
 
 CHARBONNIER_EPSILON = 1e-3
 PSNR_FLOOR = 1e-5
 """Added to each sample's mean square error: errors below 50 dB hardly count any more."""
+
+
+MODULE_LEVELS = (3, 7, 11)
+"""Blur level of each module (C-DVD-3, -7, -11); what is above the last belongs to it too."""
+
+
+def level_loss(external: Tensor, level: Tensor) -> Tensor:
+    """Cross-entropy of external attention against the module of each sample's own level.
+
+    A start for phase 3: from even weights the picture's error alone first sends everything to the
+    module that changes least, whose mistakes are cheapest.
+
+    Args:
+        external: (B, modules, H, W) weights that sum to 1.
+        level: (B,) sub-frames per exposure.
+    """
+    modules = torch.tensor(MODULE_LEVELS, device=level.device)
+    target = torch.searchsorted(modules, level.to(modules)).clamp(max=len(MODULE_LEVELS) - 1)
+    chosen = external.float()[torch.arange(len(target)), target]  # (B, H, W)
+    return -(chosen + 1e-6).log().mean()
 
 
 def loss_of(name: LossName, prediction: Tensor, truth: Tensor) -> Tensor:
@@ -19,6 +40,7 @@ def loss_of(name: LossName, prediction: Tensor, truth: Tensor) -> Tensor:
 
     L2 and L1 let heavy blur rule; PSNR weighs light and heavy blur alike.
     """
+    assert name != "level", "the level is not judged by the picture"
     error = (prediction - truth).float()
     if name == "l2":
         return error.square().mean()

@@ -22,7 +22,7 @@ from david_cli.errors import DavidError, InputError
 from david_cli.network.david import David
 from david_cli.synthesis.dataset import Pack
 from david_cli.training.config import Part, TrainConfig
-from david_cli.training.losses import loss_of
+from david_cli.training.losses import level_loss, loss_of
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,12 @@ def train(
     for step in range(first, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        blurry, sharp = (t.to(device) for t in draw_batch(pack, config, step))
-        prediction = network(blurry)
-        loss = loss_of(config.loss, prediction, sharp)
+        blurry, sharp, level = (t.to(device) for t in draw_batch(pack, config, step))
+        prediction, external, _ = network.explain(blurry)
+        if config.loss == "level" and external is not None:
+            loss = level_loss(external, level)
+        else:
+            loss = loss_of(config.loss, prediction, sharp)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(list(moving.values()), config.clip)
         if not torch.isfinite(loss + norm):
@@ -142,11 +145,11 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.final_lr + (config.lr - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def draw_batch(pack: Pack, config: TrainConfig, step: int) -> tuple[Tensor, Tensor]:
+def draw_batch(pack: Pack, config: TrainConfig, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """The batch of one step: random crops, flips, quarter turns and time reversals.
 
     Returns:
-        (B, T, 3, crop, crop) blurry and (B, 3, crop, crop) sharp, float32 in [0, 1].
+        (B, T, 3, crop, crop) blurry and (B, 3, crop, crop) sharp, float32 in [0, 1]; (B,) levels.
     """
     g = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     size = pack.sharp.shape[-1]
@@ -169,7 +172,8 @@ def draw_batch(pack: Pack, config: TrainConfig, step: int) -> tuple[Tensor, Tens
             window, truth = window.transpose(-1, -2), truth.transpose(-1, -2)
         blurry.append(window)
         sharp.append(truth)
-    return torch.stack(blurry).float().div_(255), torch.stack(sharp).float().div_(255)
+    windows, truths = (torch.stack(part).float().div_(255) for part in (blurry, sharp))
+    return windows, truths, pack.level[rows]
 
 
 @torch.no_grad()

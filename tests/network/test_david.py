@@ -162,6 +162,25 @@ def test_each_module_may_start_from_its_own_branch() -> None:
         assemble(branches[:2], TINY)
 
 
+def test_attention_starts_from_the_features_of_the_branch() -> None:
+    branch = randomised(SINGLE)
+    wide = replace(TINY, attention_widths=SINGLE.widths[:2])
+    source = branch.levels()[0].restorers()[0].unet.state_dict()
+    model = assemble([branch], wide)
+    for attention in (model.external, *(m.attention for m in model.levels())):
+        assert attention is not None
+        state = attention.unet.state_dict()
+        assert all(torch.equal(source[k], v) for k, v in state.items() if not k.startswith("last."))
+
+
+def test_a_dual_takes_over_a_trained_external_attention() -> None:
+    external = randomised(replace(TINY, branches=(7,)))
+    model = assemble([external], TINY)
+    window = torch.rand(1, 7, 3, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(window), external(window), atol=1e-3, rtol=0)
+
+
 def test_assembling_refuses_another_width() -> None:
     with pytest.raises(ValueError, match="width"):
         assemble([David(SINGLE)], replace(TINY, widths=(4, 6, 10)))

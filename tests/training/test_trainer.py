@@ -14,7 +14,7 @@ from david_cli.errors import DavidError, InputError
 from david_cli.network.david import David
 from david_cli.synthesis.dataset import Pack
 from david_cli.training.config import Part, TrainConfig
-from david_cli.training.losses import loss_of
+from david_cli.training.losses import level_loss, loss_of
 from david_cli.training.trainer import StepLog, draw_batch, learning_rate, select, train
 from tests.network.test_david import SINGLE, TINY
 
@@ -107,7 +107,7 @@ def test_augmentation_turns_window_and_truth_alike() -> None:
     sharp = torch.randint(256, (1, 3, 24, 24), generator=g, dtype=torch.uint8)
     pack = Pack(sharp[:, None].expand(-1, 7, -1, -1, -1), sharp, torch.tensor([7]), {})
     for step in range(8):
-        blurry, truth = draw_batch(pack, QUICK, step)
+        blurry, truth, _ = draw_batch(pack, QUICK, step)
         assert torch.equal(blurry[:, 3], truth)
 
 
@@ -122,6 +122,32 @@ def test_the_learning_rate_warms_up_and_follows_one_cosine() -> None:
     assert learning_rate(config, 100) == pytest.approx(1e-3)
     assert learning_rate(config, 550) == pytest.approx((1e-3 + 1e-6) / 2)
     assert learning_rate(config, 999) == pytest.approx(1e-6, rel=0.1)
+
+
+def test_external_attention_learns_the_level(pack: Pack, tmp_path: Path) -> None:
+    """Blurred and sharp windows of two levels are told apart, and no branch moves."""
+    sharp = pack.sharp[:, None].expand(-1, 7, -1, -1, -1)
+    both = Pack(
+        torch.cat((pack.blurry, sharp)),
+        torch.cat((pack.sharp, pack.sharp)),
+        torch.tensor([11] * 8 + [3] * 8, dtype=torch.uint8),
+        {},
+    )
+    torch.manual_seed(3)
+    network = David(replace(TINY, branches=(7,)))
+    before = network.levels()[0].state_dict()["branches.0.unet.tail.weight"].clone()
+    logs: list[StepLog] = []
+    config = replace(QUICK, steps=240, part="external", loss="level", lr=3e-3, log_every=40)
+    train(network, both, config, tmp_path / "c.safetensors", on_log=logs.append)
+    assert logs[-1].loss < 0.5 * logs[0].loss
+    assert torch.equal(network.levels()[0].state_dict()["branches.0.unet.tail.weight"], before)
+
+
+def test_the_level_of_15_belongs_to_the_last_module() -> None:
+    external = torch.tensor([[0.2, 0.3, 0.5]]).reshape(1, 3, 1, 1).expand(4, -1, 2, 2)
+    for level, weight in ((3, 0.2), (7, 0.3), (11, 0.5), (15, 0.5)):
+        loss = level_loss(external, torch.full((4,), level, dtype=torch.uint8))
+        assert loss.exp().item() == pytest.approx(1 / weight, rel=1e-3)
 
 
 def test_losses() -> None:
