@@ -317,8 +317,9 @@ def assemble(singles: Sequence[David], config: DavidConfig) -> David:
     """A model of any configuration that starts from trained branches.
 
     Args:
-        singles: one network whose widest branch starts every module, one such network per module,
-            or one External Att with the same modules, whose external attention is taken over.
+        singles: one network whose widest branch starts every module, or one network per module,
+            each giving that module's widest branch (of its only module, where it has one). Where
+            the first has external attention itself, this is taken over.
         config: what to build; equal to ``singles`` in all but branches, modules and attention.
 
     Returns:

@@ -181,6 +181,18 @@ def test_a_dual_takes_over_a_trained_external_attention() -> None:
         torch.testing.assert_close(model(window), external(window), atol=1e-3, rtol=0)
 
 
+def test_modules_and_external_attention_may_come_from_different_models() -> None:
+    external, single = randomised(replace(TINY, branches=(7,))), randomised(SINGLE, 5)
+    config = replace(TINY, branches=(7,))
+    model = assemble([external, external, single], config)
+    sources = [external.levels()[0], external.levels()[1], single.levels()[0]]
+    for module, source in zip(model.levels(), sources, strict=True):
+        branch, origin = module.restorers()[0].state_dict(), source.restorers()[0].state_dict()
+        assert all(torch.equal(branch[name], origin[name]) for name in origin)
+    assert model.external is not None
+    assert torch.equal(model.external.unet.last.weight, external.external.unet.last.weight)
+
+
 def test_assembling_refuses_another_width() -> None:
     with pytest.raises(ValueError, match="width"):
         assemble([David(SINGLE)], replace(TINY, widths=(4, 6, 10)))
