@@ -52,7 +52,7 @@ def deblur(
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
     tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 64,
+    overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
     codec: options.CodecOption = None,
     crf: options.CrfOption = None,

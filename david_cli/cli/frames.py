@@ -37,7 +37,7 @@ def frames(
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
     tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 64,
+    overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,

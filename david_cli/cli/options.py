@@ -102,7 +102,7 @@ OverlapOption = Annotated[
         "--overlap",
         show_default=False,
         metavar="N",
-        help="Pixels by which neighbouring tiles overlap: 64 if not given.",
+        help="Pixels by which neighbouring tiles overlap: 112 if not given.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]

@@ -34,7 +34,7 @@ from david_cli.network.weights import load_network
 
 __all__ = ["Deblurrer", "GuardEvents", "Network", "check_tile", "load_deblurrer"]
 
-DEFAULT_OVERLAP = 64
+DEFAULT_OVERLAP = 112
 """Pixels shared by neighbouring tiles."""
 
 

@@ -308,8 +308,8 @@ class TestLoading:
         return tmp_path / "mine.safetensors"
 
     def test_a_file_alone_suffices(self, weights: Path) -> None:
-        deblurrer = load_deblurrer(weights, device="cpu", tile="128")
-        assert (deblurrer.name, deblurrer.precision, deblurrer.tile) == ("mine", "fp32", 128)
+        deblurrer = load_deblurrer(weights, device="cpu", tile="256")
+        assert (deblurrer.name, deblurrer.precision, deblurrer.tile) == ("mine", "fp32", 256)
         window = windows(1, 33, 47)
         assert torch.allclose(deblurrer(window), window[:, 3], atol=1e-6)  # untrained: identity
 
@@ -334,7 +334,7 @@ class TestLoading:
             ({"precision": "int8"}, UsageError, "no precision is called int8"),
             ({"tile": "huge"}, UsageError, "tile of huge"),
             ({"tile": -5}, UsageError, "tile of -5"),
-            ({"tile": 64}, UsageError, "at least 128"),
+            ({"tile": 64}, UsageError, "at least 224"),
             ({"model": "davina"}, ModelError, "davina"),
         ],
     )
