@@ -46,9 +46,9 @@ def keep_freed_memory() -> None:
 
     By default each layer's output of more than some megabytes is mapped anew and zeroed page by
     page. On two cores, david-lite took 0.113 s for a 320x192 frame so, and 0.054 s after this
-    call. One arena serves all threads from then on: with one each, what decoder, network and encoder
-    free is not reused by the others, and 600 frames peaked a third above 60. It concerns the whole
-    process; elsewhere than on Linux with glibc nothing happens.
+    call. One arena serves all threads from then on: with one each, what decoder, network and
+    encoder free is not reused by the others, and 600 frames peaked a third above 60. It concerns
+    the whole process; elsewhere than on Linux with glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return
