@@ -23,7 +23,6 @@ from david_cli.inference.memory import (
     free_bytes,
     halved_tile,
     is_out_of_memory,
-    keep_freed_memory,
     release_cached,
     tile_for_memory,
 )
@@ -100,8 +99,6 @@ class Deblurrer:
         self.stride = network.total_stride
         self.events = GuardEvents()
         check_tile(tile, overlap, self.stride)
-        if device.type == "cpu":
-            keep_freed_memory()
         self.network = network.to(device).eval()
         self._fast = self.network  # in the precision asked for; the float32 one stays for retries
         if precision != "fp32":

@@ -27,7 +27,7 @@ LARGEST_GPU_TILE = 4096
 SMALLEST_TILE = 64
 """Below this a tile is mostly overlap: memory that does not hold it is too small."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # options of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # options of mallopt(3)
 _KEPT_BLOCK = 1 << 30
 """Bytes up to which freed memory is kept for the next layer: more than any activation of a tile."""
 
@@ -46,9 +46,9 @@ def keep_freed_memory() -> None:
 
     By default each layer's output of more than some megabytes is mapped anew and zeroed page by
     page. On two cores, david-lite took 0.113 s for a 320x192 frame so, and 0.054 s after this
-    call. One arena serves all threads from then on: with one each, what decoder, network and
-    encoder free is not reused by the others, and 600 frames peaked a third above 60. It concerns
-    the whole process; elsewhere than on Linux with glibc nothing happens.
+    call. For training only: beside a decoder and an encoder in other threads it fragments memory,
+    and 600 frames of video peaked a third above 60. It concerns the whole process; elsewhere than
+    on Linux with glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -56,7 +56,6 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BLOCK)
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
