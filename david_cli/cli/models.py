@@ -51,12 +51,13 @@ def models(
 
 def describe_model(model: WeightsInfo) -> dict[str, Any]:
     """Everything `david models` says of one weights file, for JSON."""
-    from david_cli.network.david import count_gmacs, count_parameters
+    from david_cli.network.build import count_gmacs, count_parameters, kind_of
     from david_cli.network.weights import checksum
 
     return {
         "name": model.name,
         "path": str(model.path),
+        "network": kind_of(model.config),
         "parameters": count_parameters(model.config),
         "gmacs": round(count_gmacs(model.config), 3),
         "bytes": model.path.stat().st_size,

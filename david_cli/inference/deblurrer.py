@@ -26,10 +26,10 @@ from david_cli.inference.memory import (
     release_cached,
     tile_for_memory,
 )
-from david_cli.inference.scenes import is_scene_cut
 from david_cli.inference.tiling import run_tiled, tile_grid
 from david_cli.inference.window import sliding_windows
 from david_cli.network.weights import load_network
+from david_cli.scenes import is_scene_cut
 
 __all__ = ["Deblurrer", "GuardEvents", "Network", "check_tile", "load_deblurrer"]
 

@@ -17,15 +17,15 @@ The paper does not publish channel counts, nor whether the maps pass a softmax; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
+MODULE_LEVELS = (3, 7, 11)
+"""Blur level that each of three modules stands for: C-DVD-3, -7 and -11 (section 3)."""
 WIDEST_MAP_BIAS = 10.0
 """Bias of the widest branch's map at the start: exp(-10) of the weight is left to each other."""
 
@@ -52,6 +52,8 @@ class DavidConfig:
     """How a scale is left: the paper's 2x max-pool, or a convolution of stride 2."""
     skip: Literal["concat", "add"] = "add"
     """How an encoder's output joins the decoder; the paper concatenates."""
+    leak: float = 0.0
+    """Slope of the activation below zero; 0.0 is ReLU, whose units may die in long training."""
     softmax: bool = True
     """Whether attention maps pass a softmax, which keeps the output a convex mix."""
 
@@ -113,16 +115,16 @@ def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
 class Block(nn.Module):
     """Two 3x3 convolutions; the first may halve the size."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, residual: bool, stride: int = 1):
+    def __init__(self, channels_in: int, channels_out: int, c: DavidConfig, *, stride: int = 1):
         super().__init__()
         self.enter = conv3x3(channels_in, channels_out, stride)
         self.refine = conv3x3(channels_out, channels_out)
-        self.residual = residual
+        self.residual, self.leak = c.block == "residual", c.leak
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.enter(x))
+        x = F.leaky_relu(self.enter(x), self.leak)
         y = self.refine(x)
-        return F.relu(x + y) if self.residual else F.relu(y)
+        return F.leaky_relu(x + y if self.residual else y, self.leak)
 
 
 class UNet(nn.Module):
@@ -137,10 +139,10 @@ class UNet(nn.Module):
         self, channels_in: int, channels_out: int, widths: tuple[int, ...], c: DavidConfig
     ):
         super().__init__()
-        residual, strided = c.block == "residual", c.down == "strided"
+        strided = c.down == "strided"
         entries = (channels_in, *widths)
         self.encoder = nn.ModuleList(
-            Block(a, b, residual=residual, stride=2 if strided and i > 0 else 1)
+            Block(a, b, c, stride=2 if strided and i > 0 else 1)
             for i, (a, b) in enumerate(zip(entries, widths, strict=False))
         )
         steps = list(zip(widths[1:], widths[:-1], strict=True))  # (deeper, shallower) channels
@@ -149,12 +151,12 @@ class UNet(nn.Module):
             for deep, shallow in steps
         )
         self.decoder = nn.ModuleList(
-            Block(shallow if c.skip == "add" else shallow + deep, shallow, residual=residual)
+            Block(shallow if c.skip == "add" else shallow + deep, shallow, c)
             for deep, shallow in steps
         )
         self.tail = conv3x3(widths[0], widths[0])
         self.last = conv3x3(widths[0], channels_out)
-        self.pool, self.add = not strided, c.skip == "add"
+        self.pool, self.add, self.leak = not strided, c.skip == "add", c.leak
 
     def forward(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
@@ -166,7 +168,7 @@ class UNet(nn.Module):
             up = F.interpolate(lateral(x), scale_factor=2.0, mode="bilinear", align_corners=False)
             skip = skips.pop()
             x = block(up + skip if self.add else torch.cat((up, skip), 1))
-        out: Tensor = self.last(F.relu(self.tail(x)))
+        out: Tensor = self.last(F.leaky_relu(self.tail(x), self.leak))
         return out
 
 
@@ -294,6 +296,15 @@ class David(nn.Module):
         """(B, T, 3, H, W) RGB in [0, 1], any H, W >= 1 -> (B, 3, H, W), not clipped."""
         return self.explain(window).output
 
+    def external_maps(self, window: Tensor) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> (B, modules, H, W): the modules' weights, and only them.
+
+        H and W are multiples of ``total_stride``.
+        """
+        assert self.external is not None, "one module needs no external attention"
+        maps: Tensor = self.external(F.pixel_unshuffle(window, self.config.unshuffle))
+        return maps
+
     def explain(self, window: Tensor) -> Explained:
         """The same as ``forward``, with the attention maps beside the output."""
         H, W = window.shape[-2:]
@@ -311,75 +322,6 @@ class David(nn.Module):
             None if external is None else external[..., :H, :W],
             tuple(None if maps is None else maps[..., :H, :W] for maps in internal),
         )
-
-
-def assemble(singles: Sequence[David], config: DavidConfig) -> David:
-    """A model of any configuration that starts from trained branches.
-
-    Args:
-        singles: one network whose widest branch starts every module, or one network per module,
-            each giving that module's widest branch (of its only module, where it has one). Where
-            the first has external attention itself, this is taken over.
-        config: what to build; equal to ``singles`` in all but branches, modules and attention.
-
-    Returns:
-        A model whose branches are copies, each one's first convolution sliced to the central frames
-        that it sees. Attention networks start from that branch's features where theirs are as wide.
-        Internal attention starts on the last, widest branch. From one trained branch,
-        so does external attention, and at step 0 the model agrees with that branch; where every
-        module has its own, external attention starts even, and the model is their mean.
-
-    Raises:
-        ValueError: the configurations do not fit each other.
-    """
-    shared = ("frames", "widths", "unshuffle", "block", "down", "skip")
-    if any(getattr(s.config, name) != getattr(config, name) for s in singles for name in shared):
-        raise ValueError("the branches and the model to assemble differ in width or layout")
-    if len(singles) not in (1, config.modules):
-        raise ValueError(f"give one trained branch, or {config.modules}, one per module")
-    if max(config.branches) != config.branches[-1]:
-        raise ValueError("the widest branch must be the last one, where the attention starts")
-    model = David(config)
-    attentions = [m for m in model.modules() if isinstance(m, Attention)]
-    for attention in attentions:
-        attention.start_from(singles[0].levels()[-1].restorers()[-1])
-    for n, module in enumerate(model.levels()):
-        source = singles[n % len(singles)].levels()
-        trained = source[n % len(source)].restorers()[-1]
-        for target in module.restorers():
-            target.load_state_dict(
-                slice_branch(trained.state_dict(), trained.frames, target.frames)
-            )
-    if model.external is not None and singles[0].external is not None:
-        model.external.load_state_dict(singles[0].external.state_dict())
-    elif model.external is not None and len(singles) > 1:
-        model.external.start_even()
-    return model
-
-
-def slice_branch(state: dict[str, Tensor], trained: int, wanted: int) -> dict[str, Tensor]:
-    """A branch's weights cut from ``trained`` frames to the ``wanted`` central ones."""
-    first = "unet.encoder.0.enter.weight"
-    out, stacked = state[first].shape[:2]
-    weight = state[first].reshape(out, trained, stacked // trained, 3, 3)
-    start = (trained - wanted) // 2
-    return {**state, first: weight[:, start : start + wanted].flatten(1, 2)}
-
-
-def count_parameters(config: DavidConfig) -> int:
-    """Number of trainable values."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in David(config).parameters())
-
-
-def count_gmacs(config: DavidConfig, height: int = 256, width: int = 256) -> float:
-    """10^9 multiply-accumulates per output frame: the flop counter's total / 2."""
-    with torch.device("meta"):
-        network = David(config)
-        window = torch.empty(1, config.frames, 3, height, width)
-    with FlopCounterMode(display=False) as counter:
-        network(window)
-    return float(counter.get_total_flops()) / 2e9
 
 
 def _mix(restored: Any, maps: Tensor | None) -> Tensor:

@@ -3,7 +3,8 @@
 Metadata (all strings, as safetensors wants):
 
     format    "david-1"
-    config    JSON of DavidConfig
+    network   "david" or "dbn"; files from before there were two lack it and hold a david
+    config    JSON of DavidConfig or DbnConfig
     training  JSON: data, steps, recipe, as the trainer recorded them
     gain      JSON: {"3": dB, "7": dB, ...} measured gain over the blurry input, where measured
 """
@@ -22,7 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from david_cli.errors import ModelError
-from david_cli.network.david import David, DavidConfig
+from david_cli.network.build import Config, Network, build, config_from_dict, kind_of
+from david_cli.network.david import David
 
 FORMAT = "david-1"
 SUFFIX = ".safetensors"
@@ -36,14 +38,14 @@ class WeightsInfo:
 
     name: str
     path: Path
-    config: DavidConfig
+    config: Config
     training: dict[str, Any]
     gain: dict[str, float]
     """Measured gain in dB per blur level; empty where it was not measured."""
 
 
 def save_network(
-    network: David,
+    network: Network,
     path: Path,
     training: dict[str, Any],
     *,
@@ -57,11 +59,12 @@ def save_network(
         path: the file, conventionally ``*.safetensors``.
         training: what it was trained on and for how long.
         gain: measured gain per level, in dB.
-        dtype: of the stored values; float16 is what ships.
+        dtype: of the stored values, counters aside; float16 is what ships.
     """
-    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}
+    state = {k: _stored(v, dtype) for k, v in network.state_dict().items()}
     metadata = {
         "format": FORMAT,
+        "network": kind_of(network.config),
         "config": json.dumps(network.config.to_dict()),
         "training": json.dumps(training),
         "gain": json.dumps(gain or {}),
@@ -73,7 +76,7 @@ def record_gain(path: Path, gain: dict[str, float]) -> None:
     """Write a measured gain per level into a weights file; its tensors stay as they are.
 
     Raises:
-        ModelError: damaged, or no david network.
+        ModelError: damaged, or of another program.
     """
     read_info(path)
     with safe_open(path, "pt") as file:
@@ -82,24 +85,38 @@ def record_gain(path: Path, gain: dict[str, float]) -> None:
     _write(path, state, metadata)
 
 
-def load_network(model: str | Path) -> David:
+def load_network(model: str | Path) -> Network:
     """Build a network from a shipped name or a file, in float32, ready for inference.
 
     Raises:
-        ModelError: no such model, or the file is damaged or no david network.
+        ModelError: no such model, or the file is damaged or of another program.
     """
     path = resolve_weights(model)
-    info = read_info(path)
-    network = David(info.config)
+    network = build(read_info(path).config)
     try:
         with safe_open(path, "pt") as file:
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            state = {
+                key: _stored(file.get_tensor(key), torch.float32)
+                for key in file.keys()  # noqa: SIM118
+            }
         network.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as err:
         raise ModelError(_damaged(path, str(err).splitlines()[0])) from err
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise ModelError(_damaged(path, "it holds values that are not finite"))
     return network.eval()
+
+
+def load_david(model: str | Path) -> David:
+    """The same where only DAVID will do: it has branches and attention.
+
+    Raises:
+        ModelError: as load_network, or the model is a DBN.
+    """
+    network = load_network(model)
+    if not isinstance(network, David):
+        raise ModelError(f"{model} is a DBN, without branches or attention: give a DAVID model")
+    return network
 
 
 def resolve_weights(model: str | Path) -> Path:
@@ -130,7 +147,7 @@ def read_info(path: Path) -> WeightsInfo:
     """Configuration and history of a weights file, without its values.
 
     Raises:
-        ModelError: damaged, or no david network.
+        ModelError: damaged, or of another program.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -145,7 +162,9 @@ def read_info(path: Path) -> WeightsInfo:
         return WeightsInfo(
             name=path.stem,
             path=path,
-            config=DavidConfig.from_dict(json.loads(metadata["config"])),
+            config=config_from_dict(
+                metadata.get("network", "david"), json.loads(metadata["config"])
+            ),
             training=json.loads(metadata.get("training", "{}")),
             gain=json.loads(metadata.get("gain", "{}")),
         )
@@ -157,6 +176,11 @@ def checksum(path: Path) -> str:
     """sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """On the CPU in ``dtype``; batch normalisation's count of batches stays a whole number."""
+    return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
 
 
 def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:

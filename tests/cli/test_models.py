@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from david_cli.cli.app import run
-from david_cli.network.david import David, count_gmacs
+from david_cli.network.build import count_gmacs
+from david_cli.network.david import David
 from tests.cli.conftest import TINY
 
 

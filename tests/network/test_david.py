@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from david_cli.network.build import count_gmacs, count_parameters
 from david_cli.network.david import (
     DAVID,
     DAVID_LITE,
@@ -15,9 +16,6 @@ from david_cli.network.david import (
     David,
     DavidConfig,
     UNet,
-    assemble,
-    count_gmacs,
-    count_parameters,
 )
 
 TINY = DavidConfig(widths=(4, 6, 8), attention_widths=(4, 4, 4))
@@ -126,76 +124,6 @@ def test_internal_and_external_attention_are_the_papers_equations() -> None:
                 expected += explained.external[:, n : n + 1] * maps[:, i : i + 1] * restored
     torch.testing.assert_close(explained.output, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(explained.external.sum(1), torch.ones(1, 16, 16))
-
-
-@pytest.mark.parametrize("config", [TINY, replace(TINY, branches=(7,)), replace(TINY, modules=1)])
-def test_an_assembled_model_agrees_with_its_branch(config: DavidConfig) -> None:
-    branch = randomised(SINGLE)
-    model = assemble([branch], config)
-    window = torch.rand(1, 7, 3, 32, 32)
-    with torch.inference_mode():
-        difference = (model(window) - branch(window)).abs().max().item()
-    assert 0 <= difference < 1e-3  # exp(-10) of the weight is left to untrained slices
-
-
-def test_assembling_slices_the_first_convolution_to_the_central_frames() -> None:
-    branch = randomised(SINGLE)
-    first = branch.modules_by_level[0].branches[0].unet.encoder[0].enter.weight
-    model = assemble([branch], TINY)
-    three = model.modules_by_level[1].branches[1].unet.encoder[0].enter.weight
-    assert torch.equal(three, first[:, 2 * 12 : 5 * 12])
-
-
-def test_each_module_may_start_from_its_own_branch() -> None:
-    branches = [randomised(SINGLE, seed) for seed in range(3)]
-    model = assemble(branches, TINY)
-    firsts = [m.branches[-1].unet.encoder[0].enter.weight for m in model.modules_by_level]
-    for branch, first in zip(branches, firsts, strict=True):
-        assert torch.equal(
-            branch.modules_by_level[0].branches[0].unet.encoder[0].enter.weight, first
-        )
-    window = torch.rand(1, 7, 3, 16, 16)
-    with torch.inference_mode():
-        mean = torch.stack([branch(window) for branch in branches]).mean(0)
-        torch.testing.assert_close(model(window), mean, atol=1e-3, rtol=0)
-    with pytest.raises(ValueError, match="one per module"):
-        assemble(branches[:2], TINY)
-
-
-def test_attention_starts_from_the_features_of_the_branch() -> None:
-    branch = randomised(SINGLE)
-    wide = replace(TINY, attention_widths=SINGLE.widths[:2])
-    source = branch.levels()[0].restorers()[0].unet.state_dict()
-    model = assemble([branch], wide)
-    for attention in (model.external, *(m.attention for m in model.levels())):
-        assert attention is not None
-        state = attention.unet.state_dict()
-        assert all(torch.equal(source[k], v) for k, v in state.items() if not k.startswith("last."))
-
-
-def test_a_dual_takes_over_a_trained_external_attention() -> None:
-    external = randomised(replace(TINY, branches=(7,)))
-    model = assemble([external], TINY)
-    window = torch.rand(1, 7, 3, 16, 16)
-    with torch.inference_mode():
-        torch.testing.assert_close(model(window), external(window), atol=1e-3, rtol=0)
-
-
-def test_modules_and_external_attention_may_come_from_different_models() -> None:
-    external, single = randomised(replace(TINY, branches=(7,))), randomised(SINGLE, 5)
-    config = replace(TINY, branches=(7,))
-    model = assemble([external, external, single], config)
-    sources = [external.levels()[0], external.levels()[1], single.levels()[0]]
-    for module, source in zip(model.levels(), sources, strict=True):
-        branch, origin = module.restorers()[0].state_dict(), source.restorers()[0].state_dict()
-        assert all(torch.equal(branch[name], origin[name]) for name in origin)
-    assert model.external is not None
-    assert torch.equal(model.external.unet.last.weight, external.external.unet.last.weight)
-
-
-def test_assembling_refuses_another_width() -> None:
-    with pytest.raises(ValueError, match="width"):
-        assemble([David(SINGLE)], replace(TINY, widths=(4, 6, 10)))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 3e-2)])

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from david_cli.errors import ModelError
+from david_cli.network.build import kind_of
 from david_cli.network.david import David
+from david_cli.network.dbn import Dbn, DbnConfig
 from david_cli.network.weights import (
+    load_david,
     load_network,
     read_info,
     record_gain,
@@ -18,6 +22,9 @@ from david_cli.network.weights import (
     shipped_models,
 )
 from tests.network.test_david import SINGLE, randomised
+from tests.network.test_dbn import randomised as random_dbn
+
+DBN = DbnConfig(width=4, norm="batch")
 
 
 @pytest.fixture
@@ -35,6 +42,47 @@ def test_a_file_alone_rebuilds_its_network(weights: Path) -> None:
         assert torch.equal(network(window), expected)
     info = read_info(weights)
     assert (info.config, info.training, info.gain) == (SINGLE, {"steps": 3}, {"7": 0.5})
+
+
+def test_a_dbn_comes_back_with_its_statistics(tmp_path: Path) -> None:
+    """More than 65504 batches, which float16 does not hold, are counted as before."""
+    path = tmp_path / "dbn.safetensors"
+    saved = random_dbn(DBN)
+    for name, buffer in saved.named_buffers():
+        if name.endswith("num_batches_tracked"):
+            buffer.fill_(100_000)
+    save_network(saved, path, {"steps": 100_000})
+    loaded = load_network(path)
+    assert isinstance(loaded, Dbn) and loaded.config == DBN and not loaded.training
+    assert {v.item() for k, v in loaded.state_dict().items() if "tracked" in k} == {100_000}
+    window = torch.rand(1, 5, 3, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(loaded(window), saved.half().float()(window))
+    record_gain(path, {"7": 0.5})
+    info = read_info(path)
+    assert (info.config, kind_of(info.config), info.gain) == (DBN, "dbn", {"7": 0.5})
+
+
+def test_a_file_that_names_no_network_holds_a_david(weights: Path) -> None:
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    assert metadata.pop("network") == "david"
+    save_file(load_file(weights), weights, metadata)
+    assert load_david(weights).config == SINGLE
+
+
+def test_a_file_of_a_network_to_come_is_refused(weights: Path) -> None:
+    with safe_open(weights, "pt") as file:
+        metadata = {**file.metadata(), "network": "unet"}
+    save_file(load_file(weights), weights, metadata)
+    with pytest.raises(ModelError, match="unknown network 'unet'"):
+        load_network(weights)
+
+
+def test_where_only_david_will_do_a_dbn_is_refused(tmp_path: Path) -> None:
+    save_network(random_dbn(DBN), tmp_path / "dbn.safetensors", {})
+    with pytest.raises(ModelError, match=r"dbn\.safetensors is a DBN"):
+        load_david(tmp_path / "dbn.safetensors")
 
 
 def test_a_measured_gain_can_be_added_later(weights: Path) -> None:
