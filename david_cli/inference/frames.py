@@ -32,7 +32,7 @@ from david_cli.images import (
     write_image,
 )
 from david_cli.inference.guard import GuardEvents
-from david_cli.inference.scenes import is_scene_cut
+from david_cli.scenes import is_scene_cut
 
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer

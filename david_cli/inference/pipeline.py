@@ -23,9 +23,9 @@ from torch import Tensor
 
 from david_cli.errors import DavidError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
-from david_cli.inference.scenes import is_scene_cut, thumbnail
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
+from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
 from david_cli.video.frame import Frame, VideoInfo
 from david_cli.video.reader import Item, VideoReader

@@ -111,20 +111,24 @@ def run_tiled(window: Tensor, run: Callable[[Tensor], Tensor], grid: TileGrid) -
 
     Args:
         window: (B, T, 3, H, W).
-        run: (B, T, 3, h, w) -> (B, 3, h, w), for crops of the window.
+        run: (B, T, 3, h, w) -> (B, C, h, w), for crops of the window.
         grid: tiles of H x W pixels.
 
     Returns:
-        (B, 3, H, W) float32; exactly what ``run`` gives where there is one tile.
+        (B, C, H, W) float32; exactly what ``run`` gives where there is one tile.
     """
-    B, _, C, H, W = window.shape
+    H, W = window.shape[-2:]
     assert (grid.height, grid.width) == (H, W)
     if len(grid) == 1:
         return run(window).float()
-    blended = torch.zeros(B, C, H, W, dtype=torch.float32, device=window.device)
+    blended: Tensor | None = None
     for rows, columns, weight in _weighted_tiles(grid):
         area = (..., slice(rows.start, rows.stop), slice(columns.start, columns.stop))
-        blended[area] += run(window[area]).float() * weight.to(window.device)
+        part = run(window[area]).float() * weight.to(window.device)
+        if blended is None:
+            blended = part.new_zeros(*part.shape[:2], H, W)
+        blended[area] += part
+    assert blended is not None
     return blended
 
 

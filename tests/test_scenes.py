@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from david_cli.inference.scenes import is_scene_cut, palette_difference, similarity, thumbnail
+from david_cli.scenes import is_scene_cut, palette_difference, similarity, thumbnail
 
 
 @cache
