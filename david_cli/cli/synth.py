@@ -1,60 +1,436 @@
-"""`david synth`: training packs rendered from sharp photographs."""
+"""`david synth`: paired data from real footage or from sharp photographs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from david_cli.cli import options
+from david_cli.cli.counter import Counter
+from david_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from david_cli.synthesis.report import Report
+    from david_cli.synthesis.settings import PackSettings
+    from david_cli.synthesis.sources import Source
+    from david_cli.synthesis.textures import TextureStoreSettings
+    from david_cli.synthesis.windows import ClipPackSettings
+
+Layout = Literal["dvd", "pack"]
+
+AVERAGING = "Averaging"
+VIDEOS = "From videos"
+PHOTOS = "From photographs"
+VIDEOS_ONLY = ("interpolate", "interpolator", "height", "crops")
+PHOTOS_ONLY = ("count", "frames_per_video", "strength", "textures", "workers")
+COUNT, TEXTURES = 4096, 800
 
 
 def synth(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE", help="Sharp pictures, videos, or folders of them.", show_default=False
-        ),
-    ],
+    context: typer.Context,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PACK", help="Folder of the pack.")
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of what is made.")
     ],
-    count: Annotated[int, typer.Option("--count", min=1, help="Number of samples.")] = 4096,
-    size: Annotated[int, typer.Option("--size", min=32, help="Their edge in pixels.")] = 96,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="VIDEO", help="Real footage, or folders of it.", show_default=False),
+    ] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--photos",
+            metavar="PATH",
+            help="Instead of videos: sharp pictures, folders of them, or videos whose sharpest "
+            "frames are taken; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            "--layout",
+            metavar="NAME",
+            help="dvd: folders of PNG pairs. pack: a training pack. By default dvd for videos, "
+            "pack for photographs.",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=32, help="Edge of a pack's samples in pixels.")
+    ] = 96,
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="Frames of a window, an odd number.")
+    ] = 7,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 1,
+    licences: Annotated[
+        Path | None,
+        typer.Option(
+            "--licences",
+            metavar="TSV",
+            help="Table with columns file and licence; what it says is recorded.",
+        ),
+    ] = None,
+    licence_filter: Annotated[
+        str | None,
+        typer.Option(
+            "--licence-filter",
+            metavar="P,P",
+            help="Use only sources whose licence, as --licences has it, is like one of these, "
+            "e.g. 'CC0*,Apache*'.",
+        ),
+    ] = None,
+    levels: Annotated[
+        str,
+        typer.Option(
+            "--levels",
+            metavar="N,N",
+            help="Frames per average, odd numbers.",
+            rich_help_panel=AVERAGING,
+        ),
+    ] = "3,7,11,15",
+    level_choice: Annotated[
+        Literal["random", "each"],
+        typer.Option(
+            "--level-choice",
+            help="One level at random per scene or sample, or each of them.",
+            rich_help_panel=AVERAGING,
+        ),
+    ] = "random",
+    stride: Annotated[
+        int,
+        typer.Option(
+            "--stride",
+            min=1,
+            help="Frames from one average to the next.",
+            rich_help_panel=AVERAGING,
+        ),
+    ] = 8,
+    gamma: Annotated[
+        float | None,
+        typer.Option(
+            "--gamma",
+            min=1.0,
+            max=3.0,
+            help="1.0 averages code values, 2.2 averages light. By default 1.0 for videos, and "
+            "30 % of light for photographs.",
+            show_default=False,
+            rich_help_panel=AVERAGING,
+        ),
+    ] = None,
+    interpolate: Annotated[
+        int,
+        typer.Option(
+            "--interpolate",
+            min=1,
+            metavar="N",
+            help="Make N frames of each first: 8 turns 30 frames a second into 240.",
+            rich_help_panel=VIDEOS,
+        ),
+    ] = 1,
+    interpolator: Annotated[
+        Literal["minterpolate", "rife"],
+        typer.Option(
+            "--interpolator",
+            help="FFmpeg's motion compensation, or a learned one that has to be installed.",
+            rich_help_panel=VIDEOS,
+        ),
+    ] = "minterpolate",
+    height: Annotated[
+        int | None,
+        typer.Option(
+            "--height", min=32, help="Reduce larger frames to this.", rich_help_panel=VIDEOS
+        ),
+    ] = None,
+    crops: Annotated[
+        int,
+        typer.Option(
+            "--crops", min=1, help="Crops of each window of a pack.", rich_help_panel=VIDEOS
+        ),
+    ] = 4,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count",
+            min=1,
+            help=f"Number of samples ({COUNT}) or textures ({TEXTURES}).",
+            show_default=False,
+            rich_help_panel=PHOTOS,
+        ),
+    ] = None,
+    strength: Annotated[
+        str,
+        typer.Option(
+            "--strength",
+            metavar="X",
+            help="How fast the camera and layers move; 1 is a calm hand. auto is measured: mean "
+            "input PSNR of level 7 near 28.5 dB.",
+            rich_help_panel=PHOTOS,
+        ),
+    ] = "auto",
     frames_per_video: Annotated[
         int,
-        typer.Option("--frames-per-video", min=1, help="Sharpest frames taken from each video."),
+        typer.Option(
+            "--frames-per-video",
+            min=1,
+            help="Sharpest frames taken from each video.",
+            rich_help_panel=PHOTOS,
+        ),
     ] = 12,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    textures: Annotated[
+        bool,
+        typer.Option(
+            "--textures",
+            metavar="",
+            help="Make a small file of textures, for rendering while training.",
+            rich_help_panel=PHOTOS,
+        ),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes.", rich_help_panel=PHOTOS)
+    ] = 1,
+    quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Render training samples: pictures seen by a shaking hand-held camera.
+    """Make paired data, blurry and sharp.
 
-    Every sample is a window of seven blurry frames and the sharp truth of its centre, averaged
-    from exact sub-frames at 240 a second over 3, 7, 11 or 15 of them, as in Challenging DVD. A
-    pack that is only partly there is completed.
+    From videos, as DVD and Challenging DVD are made: every 8th frame is a truth, and its blurry
+    twin the mean of the 3, 7, 11 or 15 frames around it, never across a cut. DVD's layout
+    OUT/<video>/{input,GT}/NNNNN.png or, with --level-choice each, OUT/<video>/{blurNN,sharp} is
+    what `david eval` reads. From photographs: what a hand-held camera sees of them at 240 frames
+    a second, averaged likewise. A pack from photographs that is only partly there is completed.
 
     [bold]Examples[/bold]
-      david synth photos/ -o packs/photos --count 8192 --workers 2
-      david synth photos/ clips/ -o packs/mixed --seed 2
+      david synth gopro240/*.mp4 -o dvd
+      david synth clips/ -o pairs --interpolate 8 --level-choice each
+      david synth clips/ -o packs/clips --layout pack --interpolate 8
+      david synth --photos photos/ -o packs/photos --count 8192 --workers 2
+      david synth --photos photos/ -o packs/free --licences MANIFEST.tsv --licence-filter 'CC0*'
     """
-    from david_cli.synthesis.dataset import PackSettings, build_pack, read_packs
-    from david_cli.synthesis.exposure import mean_psnr_of_inputs
-    from david_cli.synthesis.footage import list_sources
+    if bool(videos) == bool(photos):
+        raise UsageError("give videos or --photos, one of the two; see 'david synth --help'")
+    _refuse_unused(context, PHOTOS_ONLY if videos else VIDEOS_ONLY)
+    if frames % 2 != 1:
+        raise UsageError(f"--frames {frames}: a window has a centre; give an odd number")
+    if stride % interpolate:
+        raise UsageError(
+            f"--interpolate {interpolate}: --stride {stride} is no multiple of it, so that "
+            "truths would be interpolated frames"
+        )
+    speed = _parse_strength(strength)
+    drawn: dict[str, Any] = {
+        "levels": _parse_levels(levels),
+        "level_choice": level_choice,
+        "stride": stride,
+        "seed": seed,
+        "size": size,
+        "frames": frames,
+    }
 
-    pictures = list_sources(sources, output / "frames", frames_per_video)
-    settings = PackSettings(count=count, size=size, seed=seed)
-    build_pack(
-        pictures,
-        output,
-        settings,
-        workers=workers,
-        on_shard=lambda done, total: typer.echo(f"shard {done} of {total}", err=True),
+    from david_cli.synthesis.settings import PackSettings
+    from david_cli.synthesis.textures import TextureStoreSettings
+    from david_cli.synthesis.windows import ClipPackSettings
+
+    sources = _find_sources(videos, photos, licences, licence_filter)
+    if videos:
+        averaged = ClipPackSettings(
+            **drawn,
+            gamma=gamma or 1.0,
+            interpolate=interpolate,
+            interpolator=interpolator,
+            height=height,
+            crops=crops,
+        )
+        _print(_from_videos(sources, output, averaged, pack=layout == "pack", quiet=quiet))
+        return
+    pictures = _pictures(sources, output, frames_per_video)
+    if textures:
+        store = TextureStoreSettings(count=count or TEXTURES, seed=seed)
+        _make_textures(pictures, output, store, _record(sources), quiet=quiet)
+        return
+    light: dict[str, Any] = {}
+    if gamma is not None:
+        light = {"linear_share": float(gamma > 1), "gamma": gamma}
+    rendered = PackSettings(**drawn, **light, count=count or COUNT, strength=speed or 1.0)
+    if speed is None:
+        rendered = _calibrated(pictures, rendered, workers)
+    make = _photo_pairs if layout == "dvd" else _photo_pack
+    _print(make(pictures, output, rendered, _record(sources), workers=workers, quiet=quiet))
+
+
+def _from_videos(
+    sources: Sequence[Source],
+    output: Path,
+    settings: ClipPackSettings,
+    *,
+    pack: bool,
+    quiet: bool,
+) -> Report:
+    from dataclasses import fields
+
+    from david_cli.synthesis.clips import ClipSettings
+    from david_cli.synthesis.pairs import make_pairs
+    from david_cli.synthesis.windows import make_clip_pack
+    from david_cli.video.reader import read_info
+
+    counts = [read_info(source.path).frame_count for source in sources]
+    total = None if None in counts else sum(n or 0 for n in counts)
+    record = _record(sources)
+    with Counter("averaging", "frames", quiet=quiet) as counter:
+        calls: dict[str, Any] = {
+            "on_frame": lambda done: counter.update(done, total),
+            "on_warning": counter.warn,
+        }
+        if pack:
+            return make_clip_pack(sources, output, settings, record, **calls)
+        plain = ClipSettings(**{f.name: getattr(settings, f.name) for f in fields(ClipSettings)})
+        return make_pairs(sources, output, plain, record, **calls)
+
+
+def _photo_pairs(
+    pictures: Sequence[Path],
+    output: Path,
+    settings: PackSettings,
+    record: dict[str, Any],
+    *,
+    workers: int,
+    quiet: bool,
+) -> Report:
+    from david_cli.synthesis.pairs import make_photo_pairs
+
+    with Counter("rendering", "clips", quiet=quiet) as counter:
+        return make_photo_pairs(
+            pictures, output, settings, record, workers=workers, on_clip=counter.update
+        )
+
+
+def _photo_pack(
+    pictures: Sequence[Path],
+    output: Path,
+    settings: PackSettings,
+    record: dict[str, Any],
+    *,
+    workers: int,
+    quiet: bool,
+) -> Report:
+    from david_cli.synthesis.dataset import build_pack
+    from david_cli.synthesis.packs import note_measured, read_packs
+    from david_cli.synthesis.report import Report
+
+    with Counter("rendering", "shards", quiet=quiet) as counter:
+        build_pack(pictures, output, settings, record, workers=workers, on_shard=counter.update)
+    report = Report.of(read_packs([output]))
+    note_measured(output, report.measured())
+    return report
+
+
+def _make_textures(
+    pictures: Sequence[Path],
+    output: Path,
+    settings: TextureStoreSettings,
+    record: dict[str, Any],
+    *,
+    quiet: bool,
+) -> None:
+    from david_cli.synthesis.textures import FILE, make_textures
+
+    with Counter("cutting", "textures", quiet=quiet) as counter:
+        make_textures(pictures, output, settings, record, on_texture=counter.update)
+    megabytes = (output / FILE).stat().st_size / 1e6
+    typer.echo(f"{settings.count} textures, {megabytes:.1f} MB")
+
+
+def _print(report: Report) -> None:
+    for level, psnr in report.mean_psnr.items():
+        samples = report.samples[level]
+        typer.echo(f"level {level}: {samples} samples, mean input PSNR {psnr:.1f} dB")
+
+
+def _calibrated(pictures: Sequence[Path], settings: PackSettings, workers: int) -> PackSettings:
+    """The same at the strength that ``--strength auto`` finds."""
+    from dataclasses import replace
+
+    from david_cli.synthesis.dataset import calibrated_strength
+
+    strength = calibrated_strength(pictures, settings, workers=workers)
+    typer.echo(f"strength {strength:g}")
+    return replace(settings, strength=strength)
+
+
+def _find_sources(
+    videos: Sequence[Path] | None,
+    photos: Sequence[Path] | None,
+    licences: Path | None,
+    licence_filter: str | None,
+) -> list[Source]:
+    """The files to work on, with the licences that the manifest states."""
+    from david_cli.synthesis.sources import (
+        PHOTO_SUFFIXES,
+        VIDEO_SUFFIXES,
+        find_sources,
+        read_licences,
+        with_licence,
     )
-    for level in settings.levels:
-        pack = read_packs([output], [level])
-        centres = pack.blurry[:, settings.frames // 2].float() / 255
-        strength = mean_psnr_of_inputs(list(centres), list(pack.sharp.float() / 255))
-        typer.echo(f"level {level}: {len(pack)} samples, mean input PSNR {strength:.1f} dB")
+
+    if licence_filter is not None and licences is None:
+        raise UsageError("--licence-filter needs --licences, the table that states them")
+    suffixes = VIDEO_SUFFIXES if videos else PHOTO_SUFFIXES + VIDEO_SUFFIXES
+    known = read_licences(licences) if licences else {}
+    sources = find_sources(videos or photos or [], suffixes, known)
+    if licence_filter is None:
+        return sources
+    kept = with_licence(sources, [p.strip() for p in licence_filter.split(",")])
+    typer.echo(f"{len(kept)} of {len(sources)} sources have such a licence", err=True)
+    return kept
+
+
+def _pictures(sources: Sequence[Source], output: Path, frames_per_video: int) -> list[Path]:
+    """Photographs and the sharpest frames of videos, each decoded once as a test."""
+    from david_cli.synthesis.dataset import check_photos
+    from david_cli.synthesis.footage import sharp_pictures
+
+    pictures = sharp_pictures(sources, output / "frames", frames_per_video)
+    check_photos(pictures)
+    return pictures
+
+
+def _record(sources: Sequence[Source]) -> dict[str, Any]:
+    """What is recorded beside the settings."""
+    from david_cli.synthesis.sources import library_versions
+
+    return {"sources": [source.facts() for source in sources], "versions": library_versions()}
+
+
+def _refuse_unused(context: typer.Context, names: Sequence[str]) -> None:
+    """An option that would be ignored is a mistake."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            kind = "--photos" if names is PHOTOS_ONLY else "videos"
+            raise UsageError(f"--{name.replace('_', '-')} is for {kind} only")
+
+
+def _parse_levels(text: str) -> tuple[int, ...]:
+    try:
+        levels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--levels {text}: give numbers such as 3,7,11,15") from None
+    odd = all(level % 2 == 1 and 0 < level < 256 for level in levels)
+    if not odd or len(set(levels)) < len(levels):
+        raise UsageError(f"--levels {text}: give different odd numbers from 1 to 255")
+    return levels
+
+
+def _parse_strength(text: str) -> float | None:
+    """None for ``auto``."""
+    if text == "auto":
+        return None
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = 0.0
+    if not 0.05 <= strength <= 20:
+        raise UsageError(f"--strength {text}: give auto or a number from 0.05 to 20")
+    return strength

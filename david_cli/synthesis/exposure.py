@@ -7,8 +7,6 @@ chooses between the two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -16,6 +14,8 @@ LEVELS = (3, 7, 11, 15)
 """Sub-frames per exposure of C-DVD-3, -7, -11 and -15."""
 STRIDE = 8
 """Sub-frames from one video frame to the next: 240 fps to 30 fps."""
+MOST_READ_NOISE, MOST_SHOT_NOISE = 0.012, 0.02
+"""The strongest noise that samples get: at black, and what light adds to it at white."""
 
 
 def sub_frame_times(level: int, frames: int = 7, stride: int = STRIDE) -> Tensor:
@@ -38,26 +38,31 @@ def expose(sub_frames: Tensor, gamma: float = 1.0) -> Tensor:
 
 
 def add_noise(frames: Tensor, read: float, shot: float, generator: torch.Generator) -> Tensor:
-    """Sensor noise on (..., 3, H, W): standard deviation sqrt(read^2 + shot^2 * value)."""
-    deviation = (read**2 + shot**2 * frames.clamp(0, 1)).sqrt()
+    """Sensor noise on (..., 3, H, W)."""
     noise = torch.randn(frames.shape, generator=generator, device=frames.device)
-    return frames + deviation * noise
+    return frames + noise_deviation(frames, read, shot) * noise
+
+
+def noise_deviation(frames: Tensor, read: float | Tensor, shot: float | Tensor) -> Tensor:
+    """Standard deviation of a sensor's noise at each value: sqrt(read^2 + shot^2 * value)."""
+    deviation: Tensor = (read**2 + shot**2 * frames.clamp(0, 1)).sqrt()
+    return deviation
 
 
 def expose_window(sub_frames: Tensor, times: Tensor, windows: Tensor, gamma: float = 1.0) -> Tensor:
     """Blurry frames from a pool of sub-frames that neighbouring exposures may share.
 
     Args:
-        sub_frames: (N, 3, H, W) at ``times``.
+        sub_frames: (..., N, 3, H, W) at ``times``.
         times: (N,) their sorted indices.
         windows: (T, level) indices of each exposure, from ``sub_frame_times``.
         gamma: see ``expose``.
 
     Returns:
-        (T, 3, H, W).
+        (..., T, 3, H, W).
     """
     rows = torch.searchsorted(times, windows.to(times))
-    return torch.stack([expose(sub_frames[row], gamma) for row in rows])
+    return torch.stack([expose(sub_frames[..., row, :, :, :], gamma) for row in rows], -4)
 
 
 def distinct_times(windows: Tensor) -> Tensor:
@@ -66,10 +71,9 @@ def distinct_times(windows: Tensor) -> Tensor:
     return times
 
 
-def mean_psnr_of_inputs(blurry: Sequence[Tensor], sharp: Sequence[Tensor]) -> float:
-    """Mean PSNR in dB of centre inputs (3, H, W) against truths: how strong the blur is."""
-    values = [
-        -10 * torch.log10((b - s).square().mean().clamp_min(1e-10)).item()
-        for b, s in zip(blurry, sharp, strict=True)
-    ]
-    return sum(values) / len(values)
+def input_psnr(blurry: Tensor, sharp: Tensor) -> Tensor:
+    """PSNR in dB of blurry pictures (..., 3, H, W) in [0, 1] against their truths: (...,).
+
+    How strong the blur is; a picture that is its own truth counts as 100 dB.
+    """
+    return -10 * torch.log10((blurry - sharp).square().mean((-3, -2, -1)).clamp_min(1e-10))

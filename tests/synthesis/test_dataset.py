@@ -1,83 +1,79 @@
-"""Training packs: reproducible to the byte, whoever renders them."""
+"""Training packs from photographs: reproducible to the byte, whoever renders them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from david_cli.errors import InputError, OutputError
+from david_cli.synthesis import dataset
 from david_cli.synthesis.dataset import (
-    PackSettings,
     build_pack,
-    read_packs,
+    calibrated_strength,
+    check_photos,
     render_sample,
+    render_window,
 )
-from david_cli.synthesis.footage import list_sources
+from david_cli.synthesis.packs import read_packs
+from david_cli.synthesis.settings import PackSettings
+from tests.synthesis.photos import write_photos
 
 SMALL = PackSettings(count=6, size=32, seed=4)
+CLEAN = replace(SMALL, noise_share=0, compression_share=0, linear_share=0)
+SOURCES = {"sources": [], "versions": {"torch": "any"}}
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for name in ("a.jpg", "b.png", "c.webp"):
-        coarse = rng.integers(0, 256, (20, 24, 3), np.uint8)
-        Image.fromarray(coarse).resize((240, 200)).save(folder / name)
-    (folder / "notes.txt").write_text("no photograph")
-    return list_sources([folder], folder / "frames", 2)
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
-def test_photographs_are_found_by_suffix_in_name_order(photos: list[Path]) -> None:
-    assert [p.name for p in photos] == ["a.jpg", "b.png", "c.webp"]
-    with pytest.raises(InputError, match="neither sharp pictures nor videos"):
-        list_sources([photos[0].parent / "notes.txt"], photos[0].parent / "frames", 2)
-
-
-def test_videos_give_their_sharpest_frames(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    texture = rng.integers(0, 256, (48, 64, 3), np.uint8)
-    flat = np.full_like(texture, 128)
-    with av.open(str(tmp_path / "clip.mkv"), "w") as output:
-        stream = output.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
-        for i in range(8):  # frames 2 and 5 are sharp
-            picture = texture if i in (2, 5) else flat
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        output.mux(stream.encode(None))
-    frames = list_sources([tmp_path], tmp_path / "frames", 2)
-    assert [p.name for p in frames] == ["clip-000.png", "clip-001.png"]
-    for path in frames:
-        with Image.open(path) as image:
-            difference = np.abs(np.asarray(image).astype(int) - texture)
-        assert difference.mean() < 3
+def checksum(photos: list[Path], settings: PackSettings) -> str:
+    digest = hashlib.sha256()
+    for k in range(settings.count):
+        sample = render_sample(photos, settings, k)
+        digest.update(sample.blurry.numpy().tobytes())
+        digest.update(sample.sharp.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def test_a_sample_is_a_pure_function_of_seed_and_number(photos: list[Path]) -> None:
-    first, again = render_sample(photos, SMALL, 3), render_sample(photos, SMALL, 3)
-    other = render_sample(photos, replace(SMALL, seed=5), 3)
-    assert torch.equal(first.blurry, again.blurry) and torch.equal(first.sharp, again.sharp)
-    assert not torch.equal(first.blurry, other.blurry)
-    assert first.blurry.shape == (7, 3, 32, 32)
-    assert first.level in SMALL.levels
+    assert checksum(photos, SMALL) == checksum(photos, SMALL)
+    assert checksum(photos, SMALL) != checksum(photos, replace(SMALL, seed=5))
+    sample = render_sample(photos, SMALL, 3)
+    assert sample.blurry.shape == (7, 3, 32, 32)
+    assert sample.level in SMALL.levels
 
 
 def test_the_truth_is_the_centre_without_its_blur(photos: list[Path]) -> None:
-    clean = replace(SMALL, levels=(1,), noise_share=0, compression_share=0, linear_share=0)
     for k in range(4):
-        sample = render_sample(photos, clean, k)
+        sample = render_sample(photos, replace(CLEAN, levels=(1,)), k)
         assert torch.equal(sample.blurry[3], sample.sharp)
+
+
+def test_every_frame_of_a_window_has_its_truth(photos: list[Path]) -> None:
+    window = render_window(photos, replace(CLEAN, levels=(1,)), 2)
+    assert torch.equal(window.blurry, window.sharp)
+    assert not torch.equal(window.sharp[0], window.sharp[6])
+
+
+def test_each_level_of_each_scene(photos: list[Path]) -> None:
+    settings = replace(CLEAN, levels=(3, 15), level_choice="each")
+    light, heavy, other = (render_sample(photos, settings, k) for k in range(3))
+    assert [s.level for s in (light, heavy, other)] == [3, 15, 3]
+    assert torch.equal(light.sharp, heavy.sharp)
+    assert not torch.equal(light.sharp, other.sharp)
+    assert not torch.equal(light.blurry, heavy.blurry)
 
 
 def test_two_processes_render_the_same_bytes_as_one(photos: list[Path], tmp_path: Path) -> None:
     for workers in (1, 2):
-        build_pack(photos, tmp_path / str(workers), SMALL, workers=workers)
+        build_pack(photos, tmp_path / str(workers), SMALL, SOURCES, workers=workers)
     one, two = (sorted((tmp_path / str(n)).iterdir()) for n in (1, 2))
     assert [p.name for p in one] == ["pack.json", "shard-0000.safetensors"]
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
@@ -85,14 +81,52 @@ def test_two_processes_render_the_same_bytes_as_one(photos: list[Path], tmp_path
     assert len(pack) == SMALL.count
     level = int(pack.level[0])
     assert set(read_packs([tmp_path / "1"], [level]).level.tolist()) == {level}
+    assert pack.description["1"]["settings"]["seed"] == 4
+
+
+def test_a_pack_that_was_stopped_is_completed(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "SHARD_SAMPLES", 2)
+    build_pack(photos, tmp_path / "straight", SMALL, SOURCES)
+    build_pack(photos, tmp_path / "stopped", SMALL, SOURCES)
+    (tmp_path / "stopped" / "shard-0001.safetensors").unlink()
+    done: list[tuple[int, int]] = []
+    build_pack(
+        photos, tmp_path / "stopped", SMALL, SOURCES, on_shard=lambda n, of: done.append((n, of))
+    )
+    assert done == [(3, 3)]
+    for file in (tmp_path / "straight").iterdir():
+        assert file.read_bytes() == (tmp_path / "stopped" / file.name).read_bytes()
 
 
 def test_a_pack_is_not_mixed_with_another_one(photos: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "pack.json").write_text("{}")
-    with pytest.raises(OutputError, match="other settings"):
-        build_pack(photos, tmp_path, SMALL)
+    build_pack(photos, tmp_path, SMALL, SOURCES)
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    for other, sources in ((replace(SMALL, seed=9), SOURCES), (SMALL, {"sources": ["x"]})):
+        with pytest.raises(OutputError, match="other settings"):
+            build_pack(photos, tmp_path, other, sources)
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not a readable training pack"):
-        read_packs([tmp_path])
+def test_blur_is_calibrated(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PROBE", 24)
+    light, heavy = (calibrated_strength(photos, SMALL, target=psnr) for psnr in (36.0, 26.0))
+    assert light < heavy
+    assert light in dataset.STRENGTHS and heavy in dataset.STRENGTHS
+    assert calibrated_strength(photos, SMALL, target=26.0) == heavy
+
+
+def test_a_damaged_photograph_is_named(photos: list[Path], tmp_path: Path) -> None:
+    cut_off = tmp_path / "cut.jpg"
+    cut_off.write_bytes(photos[0].read_bytes()[:-600])
+    with pytest.raises(InputError, match=r"cut\.jpg cannot be read as a photograph"):
+        check_photos([photos[0], cut_off])
+
+
+def test_a_record_says_what_it_says(photos: list[Path], tmp_path: Path) -> None:
+    build_pack(photos, tmp_path, SMALL, SOURCES)
+    record = json.loads((tmp_path / "pack.json").read_text())
+    assert record["versions"] == {"torch": "any"}
+    assert record["settings"]["levels"] == [3, 7, 11, 15]
+    assert record["settings"]["strength"] == 1.0

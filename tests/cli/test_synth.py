@@ -1,0 +1,128 @@
+"""`david synth`: one line for every mistake, and data that the other commands read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from david_cli.cli.app import run
+from tests.synthesis.photos import pan, scenery, write_photos, write_video
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    write_photos(folder)
+    return folder
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.avi", pan(scenery(1), 40))
+
+
+def test_a_pack_from_photographs(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.tsv"
+    manifest.write_text("file\tlicence\na.jpg\tCC0\nb.png\tCC0\nc.webp\tother\n")
+    out = tmp_path / "pack"
+    command = ["synth", "--photos", str(photos), "-o", str(out), "--count", "5", "--size", "32"]
+    command += ["--licences", str(manifest), "--licence-filter", "CC*,x", "--strength", "2"]
+    assert run(command) == 0
+    told, err = capsys.readouterr()
+    assert "mean input PSNR" in told and "2 of 3 sources" in err
+    record = json.loads((out / "pack.json").read_text())
+    assert [s["file"] for s in record["sources"]] == ["a.jpg", "b.png"]
+    assert record["settings"]["strength"] == 2
+    before = {p: p.read_bytes() for p in out.iterdir()}
+    assert run(command) == 0  # complete already
+    assert {p: p.read_bytes() for p in out.iterdir()} == before
+    assert run([*command, "--seed", "2"]) == 4
+
+
+def test_blur_is_calibrated_unless_told(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from david_cli.synthesis import dataset
+
+    monkeypatch.setattr(dataset, "PROBE", 6)
+    command = ["synth", "--photos", str(photos), "-o", str(tmp_path / "p"), "--count", "2"]
+    assert run([*command, "--size", "32"]) == 0
+    strength = json.loads((tmp_path / "p" / "pack.json").read_text())["settings"]["strength"]
+    assert strength in dataset.STRENGTHS
+    assert f"strength {strength:g}" in capsys.readouterr().out
+
+
+def test_pairs_from_a_video(video: Path, tmp_path: Path) -> None:
+    assert run(["synth", str(video), "-o", str(tmp_path / "out")]) == 0
+    assert {p.name for p in (tmp_path / "out" / "clip").iterdir()} == {"input", "GT"}
+
+
+def test_a_pack_from_a_video(video: Path, tmp_path: Path) -> None:
+    from david_cli.synthesis.packs import read_packs
+
+    command = ["synth", str(video), "-o", str(tmp_path / "out"), "--layout", "pack"]
+    assert run([*command, "--size", "32", "--frames", "3", "--levels", "3"]) == 0
+    assert read_packs([tmp_path / "out"]).blurry.shape[1:] == (3, 3, 32, 32)
+
+
+def test_textures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["synth", "--photos", str(photos), "--textures", "--count", "4"]
+    assert run([*command, "-o", str(tmp_path / "t")]) == 0
+    assert capsys.readouterr().out.startswith("4 textures, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give videos or --photos"),
+        (["{video}", "--photos", "{photos}"], 2, "one of the two"),
+        (["{video}", "--levels", "3,8"], 2, "odd numbers"),
+        (["{video}", "--levels", "few"], 2, "such as 3,7,11,15"),
+        (["{video}", "--interpolate", "3"], 2, "no multiple"),
+        (["{video}", "--frames", "4"], 2, "odd number"),
+        (["{video}", "--count", "4"], 2, "--count is for --photos only"),
+        (["--photos", "{photos}", "--interpolate", "8"], 2, "--interpolate is for videos only"),
+        (["--photos", "{photos}", "--strength", "much"], 2, "auto or a number"),
+        (["--photos", "{photos}", "--licence-filter", "CC0"], 2, "needs --licences"),
+        (["--photos", "{empty}"], 3, "empty holds no pictures"),
+        (["{photos}"], 3, "photos holds no videos"),
+        (["{broken}/broken.mp4"], 3, "broken.mp4"),
+        (["--photos", "{broken}/broken.png"], 3, "cannot be read as a photograph"),
+        (["{video}", "--layout", "pack"], 3, "smaller than a crop"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    arguments: list[str],
+    code: int,
+    words: str,
+    photos: Path,
+    video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("empty", "broken"):
+        (tmp_path / name).mkdir()
+    for name in ("broken.mp4", "broken.png"):
+        (tmp_path / "broken" / name).write_bytes(b"not what it says" * 9)
+    places: dict[str, Callable[[], Path] | Path] = {"photos": photos, "video": video}
+    places |= {name: tmp_path / name for name in ("empty", "broken")}
+    before = set(tmp_path.rglob("*"))
+    command = [a.format(**places) for a in arguments]
+    assert run(["synth", *command, "-o", str(tmp_path / "out")]) == code
+    err = capsys.readouterr().err
+    assert words in err and len(err.splitlines()) == 1
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_help_is_short_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["synth", "--help"]) == 0
+    assert "--level-choice" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""The files of a pack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from david_cli.errors import InputError, OutputError
+from david_cli.synthesis.packs import (
+    Sample,
+    note_measured,
+    open_pack,
+    read_packs,
+    temporary_folder,
+    write_shard,
+)
+
+
+def sample(level: int, size: int = 8) -> Sample:
+    g = torch.Generator().manual_seed(level)
+    blurry = torch.randint(256, (7, 3, size, size), generator=g, dtype=torch.uint8)
+    return Sample(blurry, blurry[3], level)
+
+
+def test_samples_come_back(tmp_path: Path) -> None:
+    open_pack(tmp_path / "p", {"settings": {"levels": (3, 7)}})
+    write_shard(tmp_path / "p", 0, [sample(3), sample(7)])
+    write_shard(tmp_path / "p", 1, [sample(15)])
+    pack = read_packs([tmp_path / "p"])
+    assert pack.level.tolist() == [3, 7, 15]
+    assert torch.equal(pack.blurry[2], sample(15).blurry)
+    assert torch.equal(read_packs([tmp_path / "p"], [7]).sharp[0], sample(7).sharp)
+
+
+def test_what_was_measured_does_not_make_it_another_pack(tmp_path: Path) -> None:
+    record = {"settings": {"levels": (3, 7)}}
+    open_pack(tmp_path, record)
+    note_measured(tmp_path, {"input_psnr": {"7": 28.5}})
+    open_pack(tmp_path, record)
+    assert json.loads((tmp_path / "pack.json").read_text())["measured"] == {
+        "input_psnr": {"7": 28.5}
+    }
+    with pytest.raises(OutputError, match="other settings"):
+        open_pack(tmp_path, {"settings": {"levels": (3,)}})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "{}"])
+def test_a_damaged_record_is_not_overwritten(content: str, tmp_path: Path) -> None:
+    (tmp_path / "pack.json").write_text(content)
+    with pytest.raises(OutputError, match="other settings"):
+        open_pack(tmp_path, {"settings": 1})
+    assert (tmp_path / "pack.json").read_text() == content
+
+
+def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a readable training pack"):
+        read_packs([tmp_path])
+    open_pack(tmp_path, {})
+    with pytest.raises(InputError, match="no samples"):
+        read_packs([tmp_path])
+    write_shard(tmp_path, 0, [sample(3)])
+    write_shard(tmp_path, 1, [sample(3, size=16)])
+    with pytest.raises(InputError, match="different sample sizes"):
+        read_packs([tmp_path])
+    (tmp_path / "shard-0001.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="not a readable training pack"):
+        read_packs([tmp_path])
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "done") as folder:
+        (folder / "file").write_text("x")
+        assert not (tmp_path / "done").exists()
+    assert (tmp_path / "done" / "file").read_text() == "x"
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path / "stopped") as folder:
+        (folder / "file").write_text("x")
+        raise KeyboardInterrupt
+    with temporary_folder(tmp_path / "empty"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["done"]
+    with pytest.raises(OutputError, match="exists"), temporary_folder(tmp_path / "done"):
+        pass
