@@ -211,6 +211,18 @@ JsonOption = Annotated[
 ]
 
 
+def parse_levels(option: str, text: str | None) -> list[int] | None:
+    """Read blur levels such as 3,7,11,15; None where none are given.
+
+    Raises:
+        UsageError: something else was written.
+    """
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text}: give numbers such as 3,7,11,15") from None
+
+
 def parse_time(option: str, text: str | None) -> Fraction | None:
     """Read ``SS[.fff]``, ``MM:SS[.fff]`` or ``HH:MM:SS[.fff]`` as exact seconds."""
     if text is None:

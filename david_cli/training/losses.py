@@ -7,16 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from david_cli.network.david import MODULE_LEVELS
+
 LossName = Literal["l2", "charbonnier", "psnr", "level"]
 """``level`` is no distance: it teaches external attention to recognise the blur level."""
 
 CHARBONNIER_EPSILON = 1e-3
 PSNR_FLOOR = 1e-5
 """Added to each sample's mean square error: errors below 50 dB hardly count any more."""
-
-
-MODULE_LEVELS = (3, 7, 11)
-"""Blur level of each module (C-DVD-3, -7, -11); what is above the last belongs to it too."""
 
 
 def level_loss(external: Tensor, level: Tensor) -> Tensor:
@@ -27,7 +25,7 @@ def level_loss(external: Tensor, level: Tensor) -> Tensor:
 
     Args:
         external: (B, modules, H, W) weights that sum to 1.
-        level: (B,) sub-frames per exposure.
+        level: (B,) sub-frames per exposure; what is above the last module's belongs to it, too.
     """
     modules = torch.tensor(MODULE_LEVELS, device=level.device)
     target = torch.searchsorted(modules, level.to(modules)).clamp(max=len(MODULE_LEVELS) - 1)
@@ -35,10 +33,13 @@ def level_loss(external: Tensor, level: Tensor) -> Tensor:
     return -(chosen + 1e-6).log().mean()
 
 
-def loss_of(name: LossName, prediction: Tensor, truth: Tensor) -> Tensor:
+def loss_of(
+    name: LossName, prediction: Tensor, truth: Tensor, *, floor: float = PSNR_FLOOR
+) -> Tensor:
     """The paper's L2, Charbonnier (the robust L1), or the mean negative PSNR in dB.
 
-    L2 and L1 let heavy blur rule; PSNR weighs light and heavy blur alike.
+    L2 and L1 let heavy blur rule; PSNR weighs light and heavy blur alike, down to ``floor``, which
+    is added to each sample's mean square error.
     """
     assert name != "level", "the level is not judged by the picture"
     error = (prediction - truth).float()
@@ -46,4 +47,4 @@ def loss_of(name: LossName, prediction: Tensor, truth: Tensor) -> Tensor:
         return error.square().mean()
     if name == "charbonnier":
         return (error.square() + CHARBONNIER_EPSILON**2).sqrt().mean()
-    return 10 * torch.log10(error.square().mean((1, 2, 3)) + PSNR_FLOOR).mean()
+    return 10 * torch.log10(error.square().mean((1, 2, 3)) + floor).mean()

@@ -1,26 +1,26 @@
-"""One training loop: packs in, weights out; stopped and resumed it equals a straight run.
+"""One training loop: packs in, averaged weights out; stopped and resumed it equals a straight run.
 
-The batch of step s is a pure function of (seed, s), so a checkpoint needs no loader state: it holds
-the weights, their moving average, the optimiser and the step, as safetensors and JSON.
+Several processes under torchrun share every batch and average their gradients, so that they take
+the same steps as one process would, but for the order of sums.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from david_cli.errors import DavidError, InputError
+from david_cli.errors import DavidError
+from david_cli.network.build import Network
 from david_cli.network.david import David
-from david_cli.synthesis.dataset import Pack
+from david_cli.training import processes
+from david_cli.training.batches import Source, draw_batch
+from david_cli.training.checkpoint import RunState, saved_step
 from david_cli.training.config import Part, TrainConfig
 from david_cli.training.losses import level_loss, loss_of
 
@@ -41,8 +41,8 @@ class StepLog:
 
 
 def train(
-    network: David,
-    pack: Pack,
+    network: Network,
+    source: Source,
     config: TrainConfig,
     checkpoint: Path,
     *,
@@ -54,74 +54,113 @@ def train(
 
     Args:
         network: where to start; a ``checkpoint`` that exists takes precedence.
-        pack: samples, already limited to ``config.levels``.
+        source: of the samples; packs are limited to ``config.levels`` already.
         config: hyper-parameters.
         checkpoint: ``*.safetensors``, written every few minutes and at the end.
         device: where to compute.
-        on_log: called every ``log_every`` steps.
-        on_checkpoint: called with the step and the averaged weights after each checkpoint.
+        on_log: called every ``log_every`` steps, in the first process.
+        on_checkpoint: called with the step and the averaged weights after each checkpoint, in the
+            first process.
 
     Returns:
         The moving average of the weights.
 
     Raises:
-        DavidError: the loss became NaN or infinite; the last checkpoint stays.
-        InputError: the checkpoint belongs to another configuration.
+        DavidError: the loss became NaN or infinite; the last checkpoint stays, if one was due.
+        InputError: the checkpoint is damaged or belongs to another configuration.
     """
-    network.to(device).train()
+    rank, world = processes.rank(), processes.world()
+    processes.share(config.batch)
+    run = start_run(network.to(device).train(), config)
+    first = run.resume(checkpoint, config)
+    started = saved = time.monotonic()
+    sums, since = torch.zeros(3, dtype=torch.float64), first
+    for step in range(first, config.steps):
+        lr = learning_rate(config, step)
+        for group in run.optimizer.param_groups:
+            group["lr"] = lr
+        batch = (t.to(device) for t in draw_batch(source, config, step, rank=rank, world=world))
+        figures = train_step(run, config, step, *batch)
+        if not figures.isfinite().all():
+            raise DavidError(_broken(checkpoint, step, figures[0].item()))
+        sums += figures
+        last = step + 1 == config.steps
+        if (step + 1) % config.log_every == 0 or last:
+            loss, gain, gradient = (sums / (step + 1 - since)).tolist()
+            sums, since = torch.zeros_like(sums), step + 1
+            if on_log and rank == 0:
+                seconds = time.monotonic() - started
+                on_log(StepLog(step + 1, loss, gain, gradient, lr, seconds))
+        if rank == 0 and (last or time.monotonic() - saved > 60 * config.checkpoint_minutes):
+            run.save(checkpoint, config, step + 1)
+            saved = time.monotonic()
+            if on_checkpoint:
+                on_checkpoint(step + 1, run.average)
+    return run.average
+
+
+def start_run(network: Network, config: TrainConfig) -> RunState:
+    """Optimiser, loss scale and moving average for the part of ``network`` that is to move."""
     moving = select(network, config.part)
     # Adam's update is elementwise: the fused kernel is the same arithmetic in one pass
     optimizer = torch.optim.AdamW(
         moving.values(), config.lr, config.betas, weight_decay=config.weight_decay, fused=True
     )
+    device = next(network.parameters()).device.type
+    scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    first = _resume(checkpoint, config, network, optimizer, moving, average)
+    return RunState(network, moving, optimizer, scaler, average)
 
-    centre = network.config.frames // 2
-    started = saved = time.monotonic()
-    sums, since = torch.zeros(3, dtype=torch.float64), first
-    for step in range(first, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        blurry, sharp, level = (t.to(device) for t in draw_batch(pack, config, step))
-        prediction, external, _ = network.explain(blurry)
-        if config.loss == "level" and external is not None:
-            loss = level_loss(external, level)
+
+def train_step(
+    run: RunState, config: TrainConfig, step: int, blurry: Tensor, sharp: Tensor, level: Tensor
+) -> Tensor:
+    """Forward, backward, clip, step, average.
+
+    Args:
+        run: changed in place, unless the gradient is not finite.
+        config: hyper-parameters; the learning rate is the optimiser's.
+        step: for the moving average, which starts fast.
+        blurry: (B, T, 3, S, S) in [0, 1].
+        sharp: (B, 3, S, S).
+        level: (B,) sub-frames per exposure.
+
+    Returns:
+        (3,) float64 on the CPU: loss, gain over the blurry centre in dB, norm of the gradient.
+    """
+    centre = blurry[:, blurry.shape[1] // 2]
+    dtype = getattr(torch, config.precision)
+    with torch.autocast(blurry.device.type, dtype, enabled=dtype != torch.float32):
+        if config.loss == "level":
+            prediction, loss = centre, level_loss(_external_maps(run.network, blurry), level)
         else:
-            loss = loss_of(config.loss, prediction, sharp)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(list(moving.values()), config.clip)
-        if not torch.isfinite(loss + norm):
-            raise DavidError(
-                f"training broke down at step {step} (loss {loss.item()}): "
-                f"{checkpoint} holds the last good state; lower the learning rate"
-            )
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        _update_average(average, moving, min(config.ema, (1 + step) / (10 + step)))
-
-        gain = loss_of("psnr", blurry[:, centre], sharp) - loss_of(
-            "psnr", prediction.detach(), sharp
-        )
-        sums += torch.stack((loss.detach(), gain, norm)).double().cpu()
-        if (step + 1) % config.log_every == 0:
-            loss_mean, gain_mean, norm_mean = (sums / (step + 1 - since)).tolist()
-            sums, since = torch.zeros_like(sums), step + 1
-            if on_log:
-                seconds = time.monotonic() - started
-                lr = learning_rate(config, step)
-                on_log(StepLog(step + 1, loss_mean, gain_mean, norm_mean, lr, seconds))
-        last = step + 1 == config.steps
-        if last or time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            _save(checkpoint, config, step + 1, network, optimizer, moving, average)
-            saved = time.monotonic()
-            if on_checkpoint:
-                on_checkpoint(step + 1, average)
-    return average
+            prediction = run.network(blurry)
+            loss = loss_of(config.loss, prediction.float(), sharp, floor=config.psnr_floor)
+    run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    # before unscaling, so that all processes see an overflow
+    processes.average([p.grad for p in run.moving.values() if p.grad is not None])
+    run.scaler.unscale_(run.optimizer)
+    norm = nn.utils.clip_grad_norm_(list(run.moving.values()), config.clip)
+    gain = loss_of("psnr", centre, sharp) - loss_of("psnr", prediction.detach().float(), sharp)
+    if run.scaler.is_enabled() and not norm.isfinite():
+        norm = torch.zeros_like(norm)  # an overflow in float16: the scaler skips the step
+    figures = torch.stack((loss.detach(), gain, norm)).float()
+    processes.average([figures])  # so that all processes see what breaks down in one
+    figures = figures.cpu().double()
+    if figures.isfinite().all():
+        run.scaler.step(run.optimizer)
+        run.scaler.update()
+        _update_average(run, min(config.ema, (1 + step) / (10 + step)))
+    run.optimizer.zero_grad(set_to_none=True)
+    return figures
 
 
-def select(network: David, part: Part) -> dict[str, nn.Parameter]:
-    """Freeze everything but ``part`` and give the parameters that move, by name."""
+def select(network: Network, part: Part) -> dict[str, nn.Parameter]:
+    """Freeze everything but ``part`` and give the parameters that move, by name.
+
+    Raises:
+        DavidError: the network has no such part.
+    """
     chosen = {}
     for name, parameter in network.named_parameters():
         moves = part == "all" or (
@@ -139,106 +178,35 @@ def select(network: David, part: Part) -> dict[str, nn.Parameter]:
 
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Linear warm-up, then one cosine from ``lr`` to ``final_lr``."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    warmup = min(config.warmup, config.steps // 10)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.steps - warmup)
     return config.final_lr + (config.lr - config.final_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def draw_batch(pack: Pack, config: TrainConfig, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch of one step: random crops, flips, quarter turns and time reversals.
+def _broken(checkpoint: Path, step: int, loss: float) -> str:
+    """What to say when the loss is no number any more."""
+    kept = saved_step(checkpoint)
+    state = f"{checkpoint} keeps the state after step {kept}" if kept else "no checkpoint was due"
+    return (
+        f"training broke down at step {step} (loss {loss}); {state}: lower `lr` in the recipe and "
+        "train again, into another folder or without the checkpoint"
+    )
 
-    Returns:
-        (B, T, 3, crop, crop) blurry and (B, 3, crop, crop) sharp, float32 in [0, 1]; (B,) levels.
-    """
-    g = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    size = pack.sharp.shape[-1]
-    if config.crop > size:
-        raise InputError(f"crops of {config.crop} do not fit samples of {size} pixels")
-    rows = torch.randint(len(pack), (config.batch,), generator=g).tolist()
-    offsets = torch.randint(size - config.crop + 1, (config.batch, 2), generator=g).tolist()
-    turns = torch.randint(16, (config.batch,), generator=g).tolist()
-    blurry, sharp = [], []
-    for row, (y, x), turn in zip(rows, offsets, turns, strict=True):
-        area = (..., slice(y, y + config.crop), slice(x, x + config.crop))
-        window, truth = pack.blurry[row][area], pack.sharp[row][area]
-        if turn & 1:
-            window = window.flip(0)  # time
-        if turn & 2:
-            window, truth = window.flip(-1), truth.flip(-1)
-        if turn & 4:
-            window, truth = window.flip(-2), truth.flip(-2)
-        if turn & 8:
-            window, truth = window.transpose(-1, -2), truth.transpose(-1, -2)
-        blurry.append(window)
-        sharp.append(truth)
-    windows, truths = (torch.stack(part).float().div_(255) for part in (blurry, sharp))
-    return windows, truths, pack.level[rows]
+
+def _external_maps(network: Network, blurry: Tensor) -> Tensor:
+    if not isinstance(network, David) or network.external is None:
+        raise DavidError("the level loss trains external attention, which this network has not")
+    return network.external_maps(blurry)
 
 
 @torch.no_grad()
-def _update_average(
-    average: dict[str, Tensor], moving: dict[str, nn.Parameter], decay: float
-) -> None:
-    torch._foreach_lerp_([average[n] for n in moving], list(moving.values()), 1 - decay)
-
-
-def _save(
-    path: Path,
-    config: TrainConfig,
-    step: int,
-    network: David,
-    optimizer: torch.optim.Optimizer,
-    moving: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-) -> None:
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.items()}
-    for name, parameter in moving.items():
-        tensors |= {f"optimizer.{name}.{k}": v for k, v in optimizer.state[parameter].items()}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    metadata = {
-        "step": str(step),
-        "network": json.dumps(network.config.to_dict()),
-        "training": json.dumps(asdict(config)),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(save(tensors, metadata))
-    unfinished.replace(path)
-
-
-def _resume(
-    path: Path,
-    config: TrainConfig,
-    network: David,
-    optimizer: torch.optim.Optimizer,
-    moving: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-) -> int:
-    """Restore everything from ``path`` if it exists; the step to go on with."""
-    if not path.exists():
-        return 0
-    try:
-        with safe_open(path, "pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as err:
-        raise InputError(f"{path} cannot be read as a checkpoint: {err}") from err
-    same = json.loads(json.dumps([network.config.to_dict(), asdict(config)]))
-    if [json.loads(metadata.get(k, "0")) for k in ("network", "training")] != same:
-        raise InputError(f"{path} belongs to another configuration; choose another checkpoint")
-    network.load_state_dict(_under("network.", tensors))
-    for name, value in _under("average.", tensors).items():
-        average[name].copy_(value)
-    for name, parameter in moving.items():
-        state = _under(f"optimizer.{name}.", tensors)
-        optimizer.state[parameter] = {  # in the parameter's own layout, as Adam makes them
-            k: v.clone() if k == "step" else torch.empty_like(parameter).copy_(v)
-            for k, v in state.items()
-        }
-    return int(metadata["step"])
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _update_average(run: RunState, decay: float) -> None:
+    """Follow the moving parameters slowly, and buffers at once."""
+    names = list(run.moving)
+    torch._foreach_lerp_(
+        [run.average[name] for name in names], list(run.moving.values()), 1 - decay
+    )
+    for name, buffer in run.network.named_buffers():
+        run.average[name].copy_(buffer)

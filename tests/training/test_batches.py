@@ -1,0 +1,91 @@
+"""Which samples a step sees: reproducible, augmented alike, shared among processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from david_cli.errors import InputError
+from david_cli.synthesis.packs import Pack, Sample, open_pack, write_shard
+from david_cli.synthesis.textures import FILE, Textures
+from david_cli.training.batches import Scenes, check_levels, draw_batch, read_source
+from tests.training.quick import QUICK
+
+
+def test_a_batch_depends_on_seed_and_step_alone(pack: Pack) -> None:
+    first, again = draw_batch(pack, QUICK, 5), draw_batch(pack, QUICK, 5)
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], draw_batch(pack, QUICK, 6)[0])
+    assert first[0].shape == (4, 7, 3, 16, 16)
+
+
+def test_augmentation_turns_window_and_truth_alike() -> None:
+    g = torch.Generator().manual_seed(0)
+    sharp = torch.randint(256, (1, 3, 24, 24), generator=g, dtype=torch.uint8)
+    pack = Pack(sharp[:, None].expand(-1, 7, -1, -1, -1), sharp, torch.tensor([7]), {})
+    for step in range(8):
+        blurry, truth, _ = draw_batch(pack, QUICK, step)
+        assert torch.equal(blurry[:, 3], truth)
+
+
+def test_crops_larger_than_the_samples_are_refused(pack: Pack) -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        draw_batch(pack, replace(QUICK, crop=64), 0)
+
+
+def test_processes_share_a_batch_without_overlap(pack: Pack) -> None:
+    whole, _, _ = draw_batch(pack, QUICK, 2)
+    parts = [draw_batch(pack, QUICK, 2, rank=rank, world=2)[0] for rank in range(2)]
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Scenes:
+    g = torch.Generator().manual_seed(4)
+    pictures = torch.randint(256, (3, 3, 48, 48), generator=g, dtype=torch.uint8)
+    return Scenes(Textures(pictures), 7, {})
+
+
+def test_scenes_are_rendered_as_asked(scenes: Scenes) -> None:
+    config = replace(QUICK, levels=(3, 11), batch=6)
+    blurry, sharp, level = draw_batch(scenes, config, 1)
+    assert blurry.shape == (6, 7, 3, 16, 16) and sharp.shape == (6, 3, 16, 16)
+    assert set(level.tolist()) <= {3, 11}
+    again = draw_batch(scenes, config, 1)
+    assert torch.equal(blurry, again[0])
+    assert not torch.equal(blurry, draw_batch(scenes, config, 2)[0])
+
+
+def test_processes_share_rendered_samples(scenes: Scenes) -> None:
+    whole, _, _ = draw_batch(scenes, QUICK, 0)
+    parts = [draw_batch(scenes, QUICK, 0, rank=rank, world=2)[0] for rank in range(2)]
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
+
+
+def test_stronger_motion_blurs_more(scenes: Scenes) -> None:
+    def error(strength: float) -> float:
+        config = replace(QUICK, batch=16, levels=(11,), strength=strength)
+        blurry, sharp, _ = draw_batch(scenes, config, 0)
+        return (blurry[:, 3] - sharp).square().mean().item()
+
+    assert error(0.2) < 0.5 * error(1.0)
+
+
+def test_packs_and_textures_do_not_mix(tmp_path: Path) -> None:
+    folders = [tmp_path / "textures", tmp_path / "pack"]
+    for folder in folders:
+        folder.mkdir()
+    (folders[0] / FILE).touch()
+    with pytest.raises(InputError, match="holds textures: give it alone"):
+        read_source(folders, QUICK, 7, "cpu")
+
+
+def test_missing_levels_are_refused_at_once(pack: Pack, tmp_path: Path) -> None:
+    open_pack(tmp_path / "pack", {})
+    write_shard(tmp_path / "pack", 0, [Sample(pack.blurry[0], pack.sharp[0], 7)])
+    check_levels([tmp_path / "pack"], [QUICK, replace(QUICK, levels=(7,))])
+    with pytest.raises(InputError, match="no samples of level 11 in"):
+        check_levels([tmp_path / "pack"], [QUICK, replace(QUICK, levels=(7, 11))])

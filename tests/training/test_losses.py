@@ -1,0 +1,33 @@
+"""The losses, on numbers that can be checked by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from david_cli.training.losses import level_loss, loss_of
+
+
+def test_the_level_of_15_belongs_to_the_last_module() -> None:
+    external = torch.tensor([[0.2, 0.3, 0.5]]).reshape(1, 3, 1, 1).expand(4, -1, 2, 2)
+    for level, weight in ((3, 0.2), (7, 0.3), (11, 0.5), (15, 0.5)):
+        loss = level_loss(external, torch.full((4,), level, dtype=torch.uint8))
+        assert loss.exp().item() == pytest.approx(1 / weight, rel=1e-3)
+
+
+def test_losses() -> None:
+    a, b = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.1)
+    assert loss_of("l2", a, b).item() == pytest.approx(0.01)
+    assert loss_of("charbonnier", a, b).item() == pytest.approx(0.1, rel=1e-3)
+    assert loss_of("psnr", a, b).item() == pytest.approx(-20, abs=0.01)
+
+
+def test_a_lower_floor_counts_light_blur_more() -> None:
+    truth = torch.zeros(1, 3, 4, 4)
+    before, after = torch.full_like(truth, 2e-3), torch.full_like(truth, 1e-3)  # 54 and 60 dB
+
+    def won(floor: float) -> float:
+        first, second = (loss_of("psnr", x, truth, floor=floor) for x in (before, after))
+        return (first - second).item()
+
+    assert won(1e-5) < 2 < won(1e-7)
