@@ -23,6 +23,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from david_cli import __version__
+from david_cli.cli.attention import attention
 from david_cli.cli.deblur import deblur
 from david_cli.cli.evaluate import evaluate
 from david_cli.cli.frames import frames
@@ -72,7 +73,12 @@ def prose(docstring: str | None) -> str:
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # help panel -> name -> function
     "Commands": {"deblur": deblur, "frames": frames, "info": info, "models": models},
-    "Measuring and training": {"eval": evaluate, "synth": synth, "train": train},
+    "Measuring and training": {
+        "eval": evaluate,
+        "attention": attention,
+        "synth": synth,
+        "train": train,
+    },
 }
 
 for panel, commands in COMMANDS.items():
