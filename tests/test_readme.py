@@ -20,13 +20,8 @@ from PIL import Image
 from david_cli import errors
 from david_cli.cli.app import app, run
 from david_cli.cli.options import EXIT_CODES
-from david_cli.network.david import (
-    DAVID,
-    DAVID_LITE,
-    PAPER_LAYOUT,
-    count_gmacs,
-    count_parameters,
-)
+from david_cli.network.build import count_gmacs, count_parameters
+from david_cli.network.david import DAVID, DAVID_LITE, PAPER_LAYOUT
 from tests.conftest import ROOT
 from tests.shell import environment
 from tests.video.clips import Clip, make_clip
