@@ -185,7 +185,7 @@ def _to_minutes(
     place: torch.device,
     view: TrainingView,
 ) -> Recipe:
-    from david_cli.training.phases import recorded_scale, scale_to_minutes
+    from david_cli.training.scale import recorded_scale, scale_to_minutes
 
     if not recorded_scale(output):
         view.note(f"measuring the rate of {len(plan.phases)} phases")
@@ -228,7 +228,7 @@ def _monitor(
     from david_cli.training.log import RunLog
     from david_cli.training.monitor import Monitor
     from david_cli.training.pace import Pace
-    from david_cli.training.phases import recorded_scale
+    from david_cli.training.scale import recorded_scale
 
     phases = [phase for phase in plan.phases if phase.name in chosen]
     pace = Pace(phases, recorded_scale(output).get("seconds_per_step"))

@@ -10,6 +10,8 @@ from david_cli.network.david import Attention, Branch, David, DavidConfig, Inter
 
 SHARED = ("frames", "widths", "unshuffle", "block", "down", "skip", "leak")
 """Settings that parts and whole must have in common."""
+ATTENTION = ("modules", "attention_widths", "softmax")
+"""Settings that must agree, too, for external attention to be taken over."""
 MODULE = ("branches", "attention_widths", "softmax")
 """Settings that must agree, too, for a module to be copied as a whole."""
 
@@ -48,7 +50,7 @@ def assemble(sources: Sequence[David], config: DavidConfig) -> David:
         whole = all(getattr(source.config, name) == getattr(config, name) for name in MODULE)
         _fill_module(module, trained, whole)
     if model.external is not None:
-        _start_external(model.external, sources)
+        _start_external(model.external, sources, config)
     return model
 
 
@@ -91,9 +93,14 @@ def _fill_module(module: InternalAttention, trained: InternalAttention, whole: b
         module.attention.start_from(widest)
 
 
-def _start_external(external: Attention, sources: Sequence[David]) -> None:
-    if sources[0].external is not None:
-        external.load_state_dict(sources[0].external.state_dict())
+def _start_external(external: Attention, sources: Sequence[David], config: DavidConfig) -> None:
+    given = sources[0]
+    if given.external is not None:
+        if any(getattr(given.config, name) != getattr(config, name) for name in ATTENTION):
+            raise ValueError(
+                "the external attention to take over differs in width, maps or softmax"
+            )
+        external.load_state_dict(given.external.state_dict())
         return
     # of the heaviest blur: its features have to follow motion
     external.start_from(sources[-1].levels()[-1].restorers()[-1])

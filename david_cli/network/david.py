@@ -297,13 +297,12 @@ class David(nn.Module):
         return self.explain(window).output
 
     def external_maps(self, window: Tensor) -> Tensor:
-        """(B, T, 3, H, W) in [0, 1] -> (B, modules, H, W): the modules' weights, and only them.
-
-        H and W are multiples of ``total_stride``.
-        """
+        """(B, T, 3, H, W) in [0, 1] -> (B, modules, H, W): the modules' weights, and only them."""
         assert self.external is not None, "one module needs no external attention"
-        maps: Tensor = self.external(F.pixel_unshuffle(window, self.config.unshuffle))
-        return maps
+        H, W = window.shape[-2:]
+        frames = F.pixel_unshuffle(_pad_to(window, self.total_stride), self.config.unshuffle)
+        maps: Tensor = self.external(frames)
+        return maps[..., :H, :W]
 
     def explain(self, window: Tensor) -> Explained:
         """The same as ``forward``, with the attention maps beside the output."""

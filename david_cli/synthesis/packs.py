@@ -67,41 +67,79 @@ def read_packs(folders: Sequence[Path], levels: Sequence[int] | None = None) -> 
     """Load packs, or only their samples of some levels.
 
     Raises:
-        InputError: a folder is no pack, is damaged, or differs in size from the others; or there
-            are no samples, of these levels.
+        InputError: a folder is no pack, is damaged or not complete, or differs in size from the
+            others; or there are no samples, of these levels.
     """
-    parts: dict[str, list[Tensor]] = {"blurry": [], "sharp": [], "level": []}
-    description = {}
-    for folder in folders:
-        try:
-            description[folder.name] = read_record(folder)
-            for shard in sorted(folder.glob("shard-*.safetensors")):
-                for name, tensor in _read_shard(shard, levels):
-                    parts[name].append(tensor)
-        except (OSError, ValueError, SafetensorError) as err:
-            raise InputError(f"{folder} is not a readable training pack: {err}") from err
-    if not sum(map(len, parts["level"])):
+    parts = [(path, rows) for folder in folders for path, rows in _rows_of(folder, levels)]
+    total = sum(len(rows) for _, rows in parts)
+    if not total:
         which = "" if levels is None else f" of level {', '.join(map(str, levels))}"
         raise InputError(f"no samples{which} in {', '.join(map(str, folders))}")
-    if len({t.shape[1:] for t in parts["blurry"]}) > 1:
-        raise InputError("packs of different sample sizes cannot be mixed")
-    blurry, sharp, level = (torch.cat(parts[name]) for name in ("blurry", "sharp", "level"))
-    return Pack(blurry, sharp, level, description)
+    shape = sample_shape(folders)
+    blurry = torch.empty(total, *shape, dtype=torch.uint8)
+    sharp = torch.empty(total, *shape[1:], dtype=torch.uint8)
+    level = torch.empty(total, dtype=torch.uint8)
+    start = 0
+    for path, rows in parts:  # straight into place: packs may take half of the memory
+        part = slice(start, start + len(rows))
+        with _opened(path) as file:
+            blurry[part] = file.get_tensor("blurry")[rows]
+            sharp[part] = file.get_tensor("sharp")[rows]
+            level[part] = file.get_tensor("level")[rows]
+        start += len(rows)
+    return Pack(blurry, sharp, level, describe(folders))
+
+
+def describe(folders: Sequence[Path]) -> dict[str, Any]:
+    """The records of folders, by names that differ.
+
+    Raises:
+        InputError: a folder is no pack.
+    """
+    records: dict[str, Any] = {}
+    for folder in folders:
+        name, copies = folder.resolve().name, 1
+        while name in records:
+            copies += 1
+            name = f"{folder.resolve().name} ({copies})"
+        try:
+            records[name] = read_record(folder)
+        except (OSError, ValueError) as err:
+            raise InputError(f"{folder} is not a readable training pack: {err}") from err
+    return records
+
+
+def sample_shape(folders: Sequence[Path]) -> tuple[int, ...]:
+    """(T, 3, S, S) of the windows of packs.
+
+    Raises:
+        InputError: a pack is damaged, or one differs from another.
+    """
+    shapes = {}
+    for folder in folders:
+        for path in _shards(folder):
+            with _opened(path) as file:
+                shapes[tuple(file.get_slice("blurry").get_shape()[1:])] = folder
+    if len(shapes) > 1:
+        (one, here), (other, there), *_ = shapes.items()
+        raise InputError(
+            "packs of different sample sizes cannot be mixed: "
+            f"{here} has {one[0]} frames of {one[2]} pixels, {there} has {other[0]} of {other[2]}"
+        )
+    return next(iter(shapes))
 
 
 def levels_in(folders: Sequence[Path]) -> set[int]:
     """The blur levels that packs hold samples of.
 
     Raises:
-        InputError: a pack is damaged.
+        InputError: a pack is damaged or not complete.
     """
     found: set[int] = set()
-    for shard in (path for folder in folders for path in folder.glob("shard-*.safetensors")):
-        try:
-            with safe_open(shard, "pt") as file:
+    for folder in folders:
+        for path in _shards(folder):
+            with _opened(path) as file:
                 found.update(file.get_tensor("level").unique().tolist())
-        except (OSError, SafetensorError) as err:
-            raise InputError(f"{shard} is not a readable training pack: {err}") from err
     return found
 
 
@@ -112,7 +150,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         OSError: there is none.
         ValueError: it is damaged.
     """
-    record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    record = json.loads((folder / RECORD).read_text())
+    if not isinstance(record, dict):
+        raise ValueError("its record is no JSON object")
     return record
 
 
@@ -188,10 +228,37 @@ def _write_record(described: Path, record: dict[str, Any]) -> None:
     replace_file(described, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def _read_shard(shard: Path, levels: Sequence[int] | None) -> Iterator[tuple[str, Tensor]]:
-    with safe_open(shard, "pt") as file:
-        keep: Tensor | slice = slice(None)
+def _shards(folder: Path) -> list[Path]:
+    """The shards of a finished pack, in order."""
+    try:
+        settings = read_record(folder).get("settings") or {}
+    except (OSError, ValueError) as err:
+        raise InputError(f"{folder} is not a readable training pack: {err}") from err
+    paths = sorted(folder.glob("shard-*.safetensors"))
+    wanted = -(-settings["count"] // SHARD_SAMPLES) if "count" in settings else len(paths)
+    if len(paths) < max(1, wanted):
+        raise InputError(
+            f"{folder} is not complete, {len(paths)} of {max(1, wanted)} shards are there: "
+            "run its david synth command again"
+        )
+    return paths
+
+
+def _rows_of(folder: Path, levels: Sequence[int] | None) -> Iterator[tuple[Path, Tensor]]:
+    """Each shard of a pack, and the numbers of its samples of some levels."""
+    for path in _shards(folder):
+        with _opened(path) as file:
+            level = file.get_tensor("level")
+        keep = torch.ones_like(level, dtype=torch.bool)
         if levels is not None:
-            keep = torch.isin(file.get_tensor("level"), torch.tensor(levels, dtype=torch.uint8))
-        for name in ("blurry", "sharp", "level"):
-            yield name, file.get_tensor(name)[keep]
+            keep = torch.isin(level, torch.tensor(levels, dtype=torch.uint8))
+        yield path, torch.nonzero(keep).squeeze(1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (OSError, SafetensorError) as err:
+        raise InputError(f"{path} is not a readable shard of a pack: {err}") from err

@@ -1,11 +1,12 @@
-"""The samples of every step: a pure function of (seed, step), so that no loader has a state.
+"""The samples of every step: sample k is a pure function of (seed, k), so no loader has a state.
 
-They come from packs rendered beforehand, or are rendered on the training device from textures.
+They come from packs rendered beforehand, or are rendered on the training device from textures. Step
+s of batches of B takes the samples from s B to (s + 1) B - 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from david_cli.errors import InputError
+from david_cli.synthesis.chance import Draws
 from david_cli.synthesis.exposure import LEVELS
 from david_cli.synthesis.online import render_batch
-from david_cli.synthesis.packs import Pack, levels_in, read_packs, read_record
+from david_cli.synthesis.packs import Pack, read_packs, read_record
 from david_cli.synthesis.settings import SampleSettings
 from david_cli.synthesis.textures import FILE as TEXTURES_FILE
 from david_cli.synthesis.textures import Textures
@@ -54,12 +56,9 @@ def read_source(
     Raises:
         InputError: unreadable, or packs and textures together.
     """
-    of_textures = [folder for folder in folders if (folder / TEXTURES_FILE).exists()]
-    if not of_textures:
+    folder = folder_of_textures(folders)
+    if folder is None:
         return read_packs(folders, config.levels)
-    if len(folders) > 1:
-        raise InputError(f"{of_textures[0]} holds textures: give it alone, without other folders")
-    folder = folders[0]
     try:
         record = read_record(folder)
     except (OSError, ValueError) as err:
@@ -67,22 +66,16 @@ def read_source(
     return Scenes(Textures.load(folder, device), frames, {folder.name: record})
 
 
-def check_levels(folders: Sequence[Path], configs: Iterable[TrainConfig]) -> None:
-    """Refuse, before hours of work, levels that the packs do not hold.
+def folder_of_textures(folders: Sequence[Path]) -> Path | None:
+    """The folder, if it is one of textures; None for packs.
 
     Raises:
-        InputError: a level is missing; folders of textures hold every level.
+        InputError: textures and other folders together.
     """
-    if any((folder / TEXTURES_FILE).exists() for folder in folders):
-        return
-    held = levels_in(folders)
-    for level in sorted({level for config in configs for level in config.levels or ()}):
-        if level not in held:
-            names = ", ".join(map(str, folders))
-            raise InputError(
-                f"no samples of level {level} in {names}, which the recipe trains on: "
-                f"make some with david synth --levels {level}, or change the recipe"
-            )
+    found = [folder for folder in folders if (folder / TEXTURES_FILE).exists()]
+    if found and len(folders) > 1:
+        raise InputError(f"{found[0]} holds textures: give it alone, without other folders")
+    return found[0] if found else None
 
 
 def draw_batch(
@@ -103,64 +96,61 @@ def draw_batch(
     Raises:
         InputError: the pack's samples are smaller than the crop.
     """
+    numbers = torch.arange(step * config.batch + rank, (step + 1) * config.batch, world)
     if isinstance(source, Scenes):
-        return _render(source, config, step, rank, world)
-    return _pick(source, config, step, rank, world)
+        blurry, sharp, level = _render(source, config, numbers)
+    else:
+        blurry, sharp, level = _pick(source, config, numbers)
+    turns = Draws(config.seed, -1 - numbers).below(16)  # a stream of its own, beside the sample's
+    return *_turned(blurry, sharp, turns.to(blurry.device)), level
 
 
-def _render(
-    scenes: Scenes, config: TrainConfig, step: int, rank: int, world: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """New samples; the camera moves in all directions, so only the textures have to be turned."""
-    settings = SampleSettings(
+def settings_of_scenes(config: TrainConfig, frames: int) -> SampleSettings:
+    """How samples are rendered for a phase."""
+    return SampleSettings(
         size=config.crop,
-        frames=scenes.frames,
+        frames=frames,
         levels=config.levels or LEVELS,
         strength=config.strength,
+        linear_share=config.linear_share,
+        noise_share=config.noise_share,
+        compression_share=config.compression_share,
     )
-    numbers = torch.arange(step * config.batch + rank, (step + 1) * config.batch, world)
+
+
+def _render(scenes: Scenes, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    settings = settings_of_scenes(config, scenes.frames)
     device = scenes.textures.pictures.device
-    blurry, sharp, level = render_batch(scenes.textures, settings, config.seed, numbers, device)
-    turn = int(torch.randint(16, (), generator=_generator(config, step)))
-    return *_turn(blurry, sharp, turn), level
+    return render_batch(scenes.textures, settings, config.seed, numbers, device)
 
 
-def _pick(
-    pack: Pack, config: TrainConfig, step: int, rank: int, world: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    g = _generator(config, step)
-    size = pack.sharp.shape[-1]
-    if config.crop > size:
+def _pick(pack: Pack, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    size, crop = pack.sharp.shape[-1], config.crop
+    if crop > size:
         raise InputError(
-            f"crops of {config.crop} pixels do not fit the packs' samples of {size}: "
+            f"crops of {crop} pixels do not fit the packs' samples of {size}: "
             "lower `crop` in the recipe, or make larger samples"
         )
-    rows = torch.randint(len(pack), (config.batch,), generator=g).tolist()
-    offsets = torch.randint(size - config.crop + 1, (config.batch, 2), generator=g).tolist()
-    turns = torch.randint(16, (config.batch,), generator=g).tolist()
-    mine = slice(rank, None, world)
+    draws = Draws(config.seed, numbers)
+    rows = draws.below(len(pack))
+    tops, lefts = draws.below(size - crop + 1).tolist(), draws.below(size - crop + 1).tolist()
     blurry, sharp = [], []
-    for row, (y, x), turn in zip(rows[mine], offsets[mine], turns[mine], strict=True):
-        area = (..., slice(y, y + config.crop), slice(x, x + config.crop))
-        window, truth = _turn(pack.blurry[row][area], pack.sharp[row][area], turn)
-        blurry.append(window)
-        sharp.append(truth)
+    for row, top, left in zip(rows.tolist(), tops, lefts, strict=True):
+        area = (..., slice(top, top + crop), slice(left, left + crop))
+        blurry.append(pack.blurry[row][area])
+        sharp.append(pack.sharp[row][area])
     windows, truths = (torch.stack(part).float().div_(255) for part in (blurry, sharp))
-    return windows, truths, pack.level[rows[mine]]
+    return windows, truths, pack.level[rows]
 
 
-def _generator(config: TrainConfig, step: int) -> torch.Generator:
-    return torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+def _turned(blurry: Tensor, sharp: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples in one of 16 symmetries each, given by number: time, mirrors, quarter turns."""
 
+    def where(bit: int, changed: Tensor, same: Tensor) -> Tensor:
+        chosen = (turns & bit).bool().reshape(-1, *(same.ndim - 1) * [1])
+        return torch.where(chosen, changed, same)
 
-def _turn(window: Tensor, truth: Tensor, turn: int) -> tuple[Tensor, Tensor]:
-    """One of 16 symmetries of (..., T, 3, S, S) and (..., 3, S, S): time, mirrors, turns."""
-    if turn & 1:
-        window = window.flip(-4)  # time
-    if turn & 2:
-        window, truth = window.flip(-1), truth.flip(-1)
-    if turn & 4:
-        window, truth = window.flip(-2), truth.flip(-2)
-    if turn & 8:
-        window, truth = window.transpose(-1, -2), truth.transpose(-1, -2)
-    return window, truth
+    blurry = where(1, blurry.flip(1), blurry)
+    for bit, axis in ((2, -1), (4, -2)):
+        blurry, sharp = where(bit, blurry.flip(axis), blurry), where(bit, sharp.flip(axis), sharp)
+    return where(8, blurry.mT, blurry), where(8, sharp.mT, sharp)

@@ -33,6 +33,8 @@ class RunState:
     scaler: torch.amp.GradScaler
     average: dict[str, Tensor]
     """Moving average of the weights, by name."""
+    origin: str = ""
+    """What else the result depends on: earlier phases and the data; part of the identity."""
 
     def save(self, path: Path, config: TrainConfig, step: int) -> None:
         """Write the state after ``step`` steps, complete or not at all."""
@@ -44,7 +46,7 @@ class RunState:
         scale = self.scaler.state_dict()
         tensors |= {f"scaler.{k}": torch.tensor(v, dtype=torch.float64) for k, v in scale.items()}
         tensors |= {f"rng.{k}": v for k, v in _generators().items()}
-        metadata = {"step": str(step), **_configurations(self.network, config)}
+        metadata = {"step": str(step), **self._identity(config)}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(
@@ -68,7 +70,7 @@ class RunState:
             raise InputError(
                 f"{path} cannot be read as a checkpoint ({err}): delete it to start afresh"
             ) from err
-        expected = _configurations(self.network, config)
+        expected = self._identity(config)
         if {k: metadata.get(k) for k in expected} != expected:
             raise InputError(
                 f"{path} belongs to another configuration{_difference(metadata, expected)}: "
@@ -77,6 +79,13 @@ class RunState:
         self._restore(tensors)
         return int(metadata["step"])
 
+    def _identity(self, config: TrainConfig) -> dict[str, str]:
+        return {
+            "network": json.dumps(self.network.config.to_dict(), sort_keys=True),
+            "training": json.dumps(config.identity(), sort_keys=True),
+            "origin": json.dumps(self.origin),
+        }
+
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.network.load_state_dict(_under("network.", tensors))
         for name, value in _under("average.", tensors).items():
@@ -84,10 +93,11 @@ class RunState:
         for name, parameter in self.moving.items():
             state = _under(f"optimizer.{name}.", tensors)
             self.optimizer.state[parameter] = {  # in the parameter's own layout, as Adam's are
-                k: v.clone() if k == "step" else torch.empty_like(parameter).copy_(v)
+                k: v.to(parameter.device) if k == "step" else torch.empty_like(parameter).copy_(v)
                 for k, v in state.items()
             }
         scale = {k: v.item() for k, v in _under("scaler.", tensors).items()}
+        scale |= {k: int(scale[k]) for k in ("growth_interval", "_growth_tracker") if k in scale}
         if scale:
             self.scaler.load_state_dict(scale)
         torch.set_rng_state(tensors["rng.cpu"])
@@ -110,17 +120,12 @@ def _generators() -> dict[str, Tensor]:
     return {"cpu": torch.get_rng_state(), **cuda}
 
 
-def _configurations(network: Network, config: TrainConfig) -> dict[str, str]:
-    return {
-        "network": json.dumps(network.config.to_dict(), sort_keys=True),
-        "training": json.dumps(config.identity(), sort_keys=True),
-    }
-
-
 def _difference(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
     """The first setting that differs, for the error message."""
     for part, text in expected.items():
         theirs, ours = json.loads(found.get(part, "{}")), json.loads(text)
+        if part == "origin":
+            return " (earlier phases or the packs differ)" if theirs != ours else ""
         for key in ours:
             if theirs.get(key) != ours[key]:
                 return f" ({part}: {key} was {theirs.get(key)}, is {ours[key]})"

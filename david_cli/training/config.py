@@ -30,6 +30,12 @@ class TrainConfig:
     """Edge length of the training crops in pixels."""
     strength: float = 1.0
     """Factor on the speeds of samples that are rendered while training; packs have their own."""
+    linear_share: float = 0.3
+    """Share of rendered samples that average light instead of code values."""
+    noise_share: float = 0.12
+    """Share of rendered samples with sensor noise."""
+    compression_share: float = 0.12
+    """Share of rendered samples with compressed blurry frames."""
     levels: tuple[int, ...] | None = None
     """Blur levels to train on; None for all that the packs hold."""
     lr: float = 6e-4
@@ -49,11 +55,30 @@ class TrainConfig:
     precision: Precision = "float32"
     """Arithmetic of the network; the weights, their average and Adam stay in float32."""
     seed: int = 1
-    """Of new weights and of the samples: sample k depends on the seed and on k alone."""
+    """Of new weights and of the samples; by default a phase adds the number of those before it."""
     checkpoint_minutes: float = 5.0
     """Between two checkpoints, and so at most lost when a run is stopped."""
     log_every: int = 50
     """Steps per line of the log."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming the field, where a value is impossible."""
+        for name in ("steps", "batch", "crop", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "psnr_floor", "clip", "strength"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("final_lr", "warmup", "weight_decay", "checkpoint_minutes"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in (*self.betas, self.ema)):
+            raise ValueError("betas are two numbers from 0 to below 1, ema is one")
+        for name in ("linear_share", "noise_share", "compression_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.levels is not None and not all(n % 2 and n > 0 for n in self.levels or (0,)):
+            raise ValueError(f"levels must be odd numbers, at least one, not {list(self.levels)}")
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, for JSON: all but how often to save and to log."""

@@ -28,7 +28,7 @@ def level_loss(external: Tensor, level: Tensor) -> Tensor:
         level: (B,) sub-frames per exposure; what is above the last module's belongs to it, too.
     """
     modules = torch.tensor(MODULE_LEVELS, device=level.device)
-    target = torch.searchsorted(modules, level.to(modules)).clamp(max=len(MODULE_LEVELS) - 1)
+    target = torch.searchsorted(modules, level.to(modules)).clamp(max=external.shape[1] - 1)
     chosen = external.float()[torch.arange(len(target)), target]  # (B, H, W)
     return -(chosen + 1e-6).log().mean()
 

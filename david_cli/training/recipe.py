@@ -13,6 +13,7 @@ steps = 3000          and any other hyper-parameter
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
@@ -120,7 +121,9 @@ def read_recipe(path: Path) -> Recipe:
             raise InputError(
                 f"{path}: phase {phase.name} starts from {sorted(late)[0]}, which comes later"
             )
-    return Recipe(path.stem, tuple(phases))
+    recipe = Recipe(path.stem, tuple(phases))
+    chosen = {entry["name"] for entry in content["phase"] if "seed" in entry}
+    return replace(recipe, phases=tuple(_seeded(recipe, p, p.name in chosen) for p in phases))
 
 
 def check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -136,13 +139,21 @@ def check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> No
             raise InputError(f"{where}: unknown key '{key}'; {hint}")
 
 
+def _seeded(recipe: Recipe, phase: Phase, chosen: bool) -> Phase:
+    """Samples of its own for a phase that goes on from others; equal ones for equal beginnings."""
+    before = 0 if chosen else len(recipe.lineage(phase.name)) - 1
+    seed = phase.training.seed + before
+    return replace(phase, training=replace(phase.training, seed=seed))
+
+
 def _read_phase(
     entry: dict[str, Any], network: dict[str, Any], training: dict[str, Any], where: str
 ) -> Phase:
     own = ("name", "row", "start", "network")
     check_keys(entry, [*own, *HYPER_PARAMETERS], where)
-    if not isinstance(entry.get("name"), str) or not entry["name"]:
-        raise InputError(f"{where}: 'name' must be a text")
+    name = entry.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]*\w", name):
+        raise InputError(f"{where}: 'name' must be letters, digits, '.', '_' and '-', not {name!r}")
     start = coerce(entry.get("start", []), tuple[str, ...], f"{where}: 'start'")
     hyper = {**training, **{k: v for k, v in entry.items() if k in HYPER_PARAMETERS}}
     return Phase(
@@ -163,11 +174,8 @@ def _read_network(settings: dict[str, Any], where: str) -> Config:
     if kind == "dbn":  # what phases of david share does not concern it
         settings = {k: v for k, v in settings.items() if k in known or k not in _david_keys()}
     check_keys(settings, known, f"{where}: network")
-    try:
-        config: Config = _fill(KINDS[kind], settings, f"{where}: network")
-        return config
-    except ValueError as err:
-        raise InputError(f"{where}: network: {err}") from err
+    config: Config = _fill(KINDS[kind], settings, f"{where}: network")
+    return config
 
 
 def _david_keys() -> set[str]:
@@ -180,7 +188,11 @@ def _fill(kind: type[Any], settings: dict[str, Any], where: str) -> Any:
     for name in required:
         if name not in settings:
             raise InputError(f"{where}: '{name}' is missing")
-    return kind(**{k: coerce(v, hints[k], f"{where}: '{k}'") for k, v in settings.items()})
+    values = {k: coerce(v, hints[k], f"{where}: '{k}'") for k, v in settings.items()}
+    try:
+        return kind(**values)
+    except ValueError as err:
+        raise InputError(f"{where}: {err}") from err
 
 
 def coerce(value: Any, kind: Any, where: str) -> Any:

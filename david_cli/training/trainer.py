@@ -24,6 +24,9 @@ from david_cli.training.checkpoint import RunState, saved_step
 from david_cli.training.config import Part, TrainConfig
 from david_cli.training.losses import level_loss, loss_of
 
+SMALLEST_SCALE = 2.0**-10
+"""Loss scale of float16 below which an overflow is none: the gradient itself is broken."""
+
 
 @dataclass(frozen=True)
 class StepLog:
@@ -46,6 +49,7 @@ def train(
     config: TrainConfig,
     checkpoint: Path,
     *,
+    origin: str = "",
     device: torch.device | str = "cpu",
     on_log: Callable[[StepLog], None] | None = None,
     on_checkpoint: Callable[[int, dict[str, Tensor]], None] | None = None,
@@ -56,7 +60,9 @@ def train(
         network: where to start; a ``checkpoint`` that exists takes precedence.
         source: of the samples; packs are limited to ``config.levels`` already.
         config: hyper-parameters.
-        checkpoint: ``*.safetensors``, written every few minutes and at the end.
+        checkpoint: ``*.safetensors``, written at a line of the log every few minutes, and at the
+            end.
+        origin: what else the result depends on; a checkpoint of another origin is refused.
         device: where to compute.
         on_log: called every ``log_every`` steps, in the first process.
         on_checkpoint: called with the step and the averaged weights after each checkpoint, in the
@@ -71,8 +77,9 @@ def train(
     """
     rank, world = processes.rank(), processes.world()
     processes.share(config.batch)
-    run = start_run(network.to(device).train(), config)
+    run = start_run(network.to(device).train(), config, origin)
     first = run.resume(checkpoint, config)
+    processes.wait_for_all()  # none may finish, and remove the checkpoint, before all have read it
     started = saved = time.monotonic()
     sums, since = torch.zeros(3, dtype=torch.float64), first
     for step in range(first, config.steps):
@@ -85,21 +92,23 @@ def train(
             raise DavidError(_broken(checkpoint, step, figures[0].item()))
         sums += figures
         last = step + 1 == config.steps
-        if (step + 1) % config.log_every == 0 or last:
-            loss, gain, gradient = (sums / (step + 1 - since)).tolist()
-            sums, since = torch.zeros_like(sums), step + 1
-            if on_log and rank == 0:
-                seconds = time.monotonic() - started
-                on_log(StepLog(step + 1, loss, gain, gradient, lr, seconds))
-        if rank == 0 and (last or time.monotonic() - saved > 60 * config.checkpoint_minutes):
+        if not last and (step + 1) % config.log_every:
+            continue
+        loss, gain, gradient = (sums / (step + 1 - since)).tolist()
+        sums, since = torch.zeros_like(sums), step + 1
+        if rank != 0:
+            continue
+        if on_log:
+            on_log(StepLog(step + 1, loss, gain, gradient, lr, time.monotonic() - started))
+        if last or time.monotonic() - saved > 60 * config.checkpoint_minutes:
             run.save(checkpoint, config, step + 1)
-            saved = time.monotonic()
             if on_checkpoint:
                 on_checkpoint(step + 1, run.average)
+            saved = time.monotonic()  # after the callback, which may take longer than the interval
     return run.average
 
 
-def start_run(network: Network, config: TrainConfig) -> RunState:
+def start_run(network: Network, config: TrainConfig, origin: str = "") -> RunState:
     """Optimiser, loss scale and moving average for the part of ``network`` that is to move."""
     moving = select(network, config.part)
     # Adam's update is elementwise: the fused kernel is the same arithmetic in one pass
@@ -109,7 +118,7 @@ def start_run(network: Network, config: TrainConfig) -> RunState:
     device = next(network.parameters()).device.type
     scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    return RunState(network, moving, optimizer, scaler, average)
+    return RunState(network, moving, optimizer, scaler, average, origin)
 
 
 def train_step(
@@ -142,7 +151,7 @@ def train_step(
     run.scaler.unscale_(run.optimizer)
     norm = nn.utils.clip_grad_norm_(list(run.moving.values()), config.clip)
     gain = loss_of("psnr", centre, sharp) - loss_of("psnr", prediction.detach().float(), sharp)
-    if run.scaler.is_enabled() and not norm.isfinite():
+    if run.scaler.is_enabled() and not norm.isfinite() and run.scaler.get_scale() > SMALLEST_SCALE:
         norm = torch.zeros_like(norm)  # an overflow in float16: the scaler skips the step
     figures = torch.stack((loss.detach(), gain, norm)).float()
     processes.average([figures])  # so that all processes see what breaks down in one

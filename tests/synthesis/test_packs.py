@@ -11,6 +11,7 @@ import torch
 from david_cli.errors import InputError, OutputError
 from david_cli.synthesis.packs import (
     Sample,
+    levels_in,
     note_measured,
     open_pack,
     read_packs,
@@ -33,6 +34,23 @@ def test_samples_come_back(tmp_path: Path) -> None:
     assert pack.level.tolist() == [3, 7, 15]
     assert torch.equal(pack.blurry[2], sample(15).blurry)
     assert torch.equal(read_packs([tmp_path / "p"], [7]).sharp[0], sample(7).sharp)
+
+
+def test_levels_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    open_pack(tmp_path, {})
+    write_shard(tmp_path, 0, [sample(3)])
+    assert levels_in([tmp_path]) == {3}
+    with pytest.raises(InputError, match="no samples of level 7, 11"):
+        read_packs([tmp_path], [7, 11])
+
+
+def test_packs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for i, folder in enumerate((tmp_path / "a" / "pack", tmp_path / "b" / "pack")):
+        folder.mkdir(parents=True)
+        open_pack(folder, {"seed": i})
+        write_shard(folder, 0, [sample(3)])
+    pack = read_packs([tmp_path / "a" / "pack", tmp_path / "b" / "pack"])
+    assert pack.description == {"pack": {"seed": 0}, "pack (2)": {"seed": 1}}
 
 
 def test_what_was_measured_does_not_make_it_another_pack(tmp_path: Path) -> None:
@@ -59,14 +77,14 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable training pack"):
         read_packs([tmp_path])
     open_pack(tmp_path, {})
-    with pytest.raises(InputError, match="no samples"):
+    with pytest.raises(InputError, match="not complete, 0 of 1 shards"):
         read_packs([tmp_path])
     write_shard(tmp_path, 0, [sample(3)])
     write_shard(tmp_path, 1, [sample(3, size=16)])
     with pytest.raises(InputError, match="different sample sizes"):
         read_packs([tmp_path])
     (tmp_path / "shard-0001.safetensors").write_bytes(b"damaged")
-    with pytest.raises(InputError, match="not a readable training pack"):
+    with pytest.raises(InputError, match="not a readable shard"):
         read_packs([tmp_path])
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from david_cli.errors import InputError
-from david_cli.synthesis.packs import Pack, Sample, open_pack, write_shard
+from david_cli.synthesis.packs import Pack
 from david_cli.synthesis.textures import FILE, Textures
-from david_cli.training.batches import Scenes, check_levels, draw_batch, read_source
+from david_cli.training.batches import Scenes, draw_batch, read_source
 from tests.training.quick import QUICK
 
 
@@ -20,6 +20,20 @@ def test_a_batch_depends_on_seed_and_step_alone(pack: Pack) -> None:
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(first[0], draw_batch(pack, QUICK, 6)[0])
     assert first[0].shape == (4, 7, 3, 16, 16)
+
+
+def test_a_sample_does_not_know_the_batch_it_is_in(pack: Pack) -> None:
+    large, _, _ = draw_batch(pack, replace(QUICK, batch=8), 1)  # samples 8 to 15
+    small = [draw_batch(pack, QUICK, step)[0] for step in (2, 3)]
+    assert torch.equal(large, torch.cat(small))
+
+
+def test_all_sixteen_symmetries_occur() -> None:
+    g = torch.Generator().manual_seed(0)
+    window = torch.randint(256, (1, 7, 3, 16, 16), generator=g, dtype=torch.uint8)
+    one = Pack(window, window[:, 3], torch.tensor([7]), {})
+    blurry, _, _ = draw_batch(one, replace(QUICK, batch=200), 0)
+    assert len(torch.unique(blurry.flatten(1), dim=0)) == 16
 
 
 def test_augmentation_turns_window_and_truth_alike() -> None:
@@ -81,11 +95,3 @@ def test_packs_and_textures_do_not_mix(tmp_path: Path) -> None:
     (folders[0] / FILE).touch()
     with pytest.raises(InputError, match="holds textures: give it alone"):
         read_source(folders, QUICK, 7, "cpu")
-
-
-def test_missing_levels_are_refused_at_once(pack: Pack, tmp_path: Path) -> None:
-    open_pack(tmp_path / "pack", {})
-    write_shard(tmp_path / "pack", 0, [Sample(pack.blurry[0], pack.sharp[0], 7)])
-    check_levels([tmp_path / "pack"], [QUICK, replace(QUICK, levels=(7,))])
-    with pytest.raises(InputError, match="no samples of level 11 in"):
-        check_levels([tmp_path / "pack"], [QUICK, replace(QUICK, levels=(7, 11))])

@@ -22,7 +22,7 @@ def log_of(folder: Path, lengths: list[int], *, gain: dict[str, float] | None = 
     """A log of phases of some lengths; every second one has the level loss."""
     log = RunLog(folder)
     for n, length in enumerate(lengths):
-        config = replace(QUICK, steps=length, loss="level" if n % 2 else "psnr")
+        config = replace(QUICK, steps=max(1, length), loss="level" if n % 2 else "psnr")
         phase = Phase(f"phase {n}", SINGLE, config)
         log.phase(phase, 0, 8)
         for step in range(1, length + 1):

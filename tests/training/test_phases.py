@@ -21,10 +21,10 @@ from david_cli.training.phases import (
     PhaseDone,
     PhaseStarted,
     run_recipe,
-    scale_to_minutes,
     starting_point,
 )
 from david_cli.training.recipe import Recipe, read_recipe
+from david_cli.training.scale import scale_to_minutes
 
 THREE_PHASES = """
 [network]
@@ -134,8 +134,44 @@ def test_weights_of_other_settings_are_not_overwritten(
     recipe: Recipe, pack_folder: Path, tmp_path: Path
 ) -> None:
     run_recipe(recipe, [pack_folder], tmp_path / "run", only=["branch"])
-    with pytest.raises(InputError, match=r"trained with other settings \(steps\)"):
+    with pytest.raises(InputError, match=r"trained with other settings \(branch: steps\)"):
         run_recipe(recipe.scaled(2), [pack_folder], tmp_path / "run", only=["branch"])
+
+
+def test_a_phase_is_not_kept_when_one_before_it_was_changed(
+    recipe: Recipe, pack_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run_recipe(recipe, [pack_folder], run, only=["branch", "three"])
+    (run / "branch.safetensors").unlink()
+    first = recipe.phases[0]
+    slower = replace(first, training=replace(first.training, lr=1e-4))
+    changed = replace(recipe, phases=(slower, *recipe.phases[1:]))
+    with pytest.raises(InputError, match=r"three.* other settings \(branch: lr\)"):
+        run_recipe(changed, [pack_folder], run, only=["branch", "three"])
+
+
+def test_a_checkpoint_belongs_to_its_packs(
+    recipe: Recipe, pack: Pack, pack_folder: Path, tmp_path: Path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Checkpointed):
+            raise Stop
+
+    with pytest.raises(Stop):
+        run_recipe(recipe, [pack_folder], tmp_path / "run", on_event=stop)
+    other = tmp_path / "other"
+    open_pack(other, {"settings": {"seed": 2}})
+    write_shard(other, 0, [Sample(pack.blurry[0], pack.sharp[0], 7)])
+    with pytest.raises(InputError, match="earlier phases or the packs differ"):
+        run_recipe(recipe, [other], tmp_path / "run")
+
+
+def test_phases_see_samples_of_their_own(recipe: Recipe) -> None:
+    assert [phase.training.seed for phase in recipe.phases] == [1, 2, 3, 4]
 
 
 def test_one_phase_alone_needs_the_ones_before_it(

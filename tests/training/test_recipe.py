@@ -85,6 +85,10 @@ def test_scaling_keeps_at_least_one_step(tmp_path: Path) -> None:
         ('start = ["branch"]', 'start = ["dbn"]', "starts from dbn, which comes later"),
         ('name = "all"', 'name = "branch"', "more than one phase is named branch"),
         ("steps = 3", "steps = = 3", "cannot be read as a recipe"),
+        ("steps = 5", "steps = 0", "phase all: steps must be at least 1"),
+        ("levels = [3, 7]", "levels = [4]", "levels must be odd"),
+        ("lr = 1e-3", "lr = 1e-3\nbetas = [0.9]", "betas are two numbers"),
+        ('name = "all"', 'name = "a/b"', "'name' must be letters"),
     ],
 )
 def test_every_mistake_is_named(tmp_path: Path, right: str, wrong: str, message: str) -> None:

@@ -31,8 +31,12 @@ def test_training_lowers_the_error(pack: Pack, tmp_path: Path) -> None:
     assert logs[-1].loss < logs[0].loss
 
 
-def test_a_resumed_run_equals_a_straight_one_to_the_bit(pack: Pack, tmp_path: Path) -> None:
-    straight = train(fresh(), pack, QUICK, tmp_path / "straight.safetensors")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_resumed_run_equals_a_straight_one_to_the_bit(
+    precision: Precision, pack: Pack, tmp_path: Path
+) -> None:
+    config = replace(QUICK, precision=precision)
+    straight = train(fresh(), pack, config, tmp_path / "straight.safetensors")
 
     class Stop(Exception):
         pass
@@ -42,12 +46,53 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(pack: Pack, tmp_path: Pa
             raise Stop
 
     checkpoint = tmp_path / "stopped.safetensors"
-    every_step = replace(QUICK, checkpoint_minutes=0)
+    often = replace(config, checkpoint_minutes=0)  # how often to save decides nothing
     with pytest.raises(Stop):
-        train(fresh(), pack, every_step, checkpoint, on_checkpoint=interrupt)
+        train(fresh(), pack, often, checkpoint, on_checkpoint=interrupt)
     torch.manual_seed(99)
-    resumed = train(David(SINGLE), pack, every_step, checkpoint)
+    resumed = train(David(SINGLE), pack, config, checkpoint)
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_a_resumed_run_logs_what_a_straight_one_does(pack: Pack, tmp_path: Path) -> None:
+    config = replace(QUICK, log_every=2, checkpoint_minutes=0)
+    straight: list[StepLog] = []
+    train(fresh(), pack, config, tmp_path / "straight.safetensors", on_log=straight.append)
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, average: dict[str, Tensor]) -> None:
+        raise Stop
+
+    checkpoint, resumed = tmp_path / "stopped.safetensors", list[StepLog]()
+    with pytest.raises(Stop):
+        train(fresh(), pack, config, checkpoint, on_log=resumed.append, on_checkpoint=stop)
+    train(fresh(), pack, config, checkpoint, on_log=resumed.append)
+    assert [(log.step, log.loss) for log in resumed] == [(log.step, log.loss) for log in straight]
+
+
+def test_slow_validation_does_not_bring_on_the_next(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("david_cli.training.trainer.time.monotonic", lambda: now[0])
+    steps: list[int] = []
+
+    def validate(step: int, average: dict[str, Tensor]) -> None:
+        steps.append(step)
+        now[0] += 600
+
+    config = replace(QUICK, checkpoint_minutes=1)
+    train(
+        fresh(),
+        pack,
+        config,
+        tmp_path / "c.safetensors",
+        on_log=lambda log: now.__setitem__(0, now[0] + 25),
+        on_checkpoint=validate,
+    )
+    assert steps == [3, 6]
 
 
 def test_a_loss_that_breaks_down_stops_the_run(pack: Pack, tmp_path: Path) -> None:
