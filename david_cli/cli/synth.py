@@ -8,25 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from david_cli.cli import options
-from david_cli.cli.counter import Counter
+from david_cli.cli import making, options
 from david_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from david_cli.synthesis.report import Report
-    from david_cli.synthesis.settings import PackSettings
     from david_cli.synthesis.sources import Source
-    from david_cli.synthesis.textures import TextureStoreSettings
-    from david_cli.synthesis.windows import ClipPackSettings
 
 Layout = Literal["dvd", "pack"]
 
 AVERAGING = "Averaging"
 VIDEOS = "From videos"
 PHOTOS = "From photographs"
-VIDEOS_ONLY = ("interpolate", "interpolator", "height", "crops")
-PHOTOS_ONLY = ("count", "frames_per_video", "strength", "textures", "workers")
 COUNT, TEXTURES = 4096, 800
+
+Unused = tuple[str, str]
+"""Options that would be ignored, and why."""
+FOR_PHOTOS: Unused = "count frames_per_video strength textures workers", "is for --photos only"
+FOR_VIDEOS: Unused = "interpolate interpolator height crops", "is for videos only"
+FOR_PACKS: Unused = "size frames crops", "is for --layout pack only"
+FOR_SAMPLES: Unused = (
+    "size frames levels level_choice stride gamma strength layout workers",
+    "does not go with --textures, which renders no samples",
+)
+FOR_INTERPOLATION: Unused = "interpolator", "needs --interpolate, from 2 on"
 
 
 def synth(
@@ -211,7 +215,14 @@ def synth(
     """
     if bool(videos) == bool(photos):
         raise UsageError("give videos or --photos, one of the two; see 'david synth --help'")
-    _refuse_unused(context, PHOTOS_ONLY if videos else VIDEOS_ONLY)
+    pack = layout == "pack" if videos else layout != "dvd"
+    _refuse_unused(context, FOR_PHOTOS if videos else FOR_VIDEOS)
+    if videos and not pack:
+        _refuse_unused(context, FOR_PACKS)
+    if interpolate == 1:
+        _refuse_unused(context, FOR_INTERPOLATION)
+    if textures:
+        _refuse_unused(context, FOR_SAMPLES)
     if frames % 2 != 1:
         raise UsageError(f"--frames {frames}: a window has a centre; give an odd number")
     if stride % interpolate:
@@ -233,7 +244,7 @@ def synth(
     from david_cli.synthesis.textures import TextureStoreSettings
     from david_cli.synthesis.windows import ClipPackSettings
 
-    sources = _find_sources(videos, photos, licences, licence_filter)
+    sources = _find_sources(videos, photos, licences, licence_filter, quiet=quiet)
     if videos:
         averaged = ClipPackSettings(
             **drawn,
@@ -243,120 +254,24 @@ def synth(
             height=height,
             crops=crops,
         )
-        _print(_from_videos(sources, output, averaged, pack=layout == "pack", quiet=quiet))
-        return
-    pictures = _pictures(sources, output, frames_per_video)
-    if textures:
+        making.from_videos(sources, output, averaged, pack=pack, quiet=quiet)
+    elif textures:
         store = TextureStoreSettings(count=count or TEXTURES, seed=seed)
-        _make_textures(pictures, output, store, _record(sources), quiet=quiet)
-        return
-    light: dict[str, Any] = {}
-    if gamma is not None:
-        light = {"linear_share": float(gamma > 1), "gamma": gamma}
-    rendered = PackSettings(**drawn, **light, count=count or COUNT, strength=speed or 1.0)
-    if speed is None:
-        rendered = _calibrated(pictures, rendered, workers)
-    make = _photo_pairs if layout == "dvd" else _photo_pack
-    _print(make(pictures, output, rendered, _record(sources), workers=workers, quiet=quiet))
-
-
-def _from_videos(
-    sources: Sequence[Source],
-    output: Path,
-    settings: ClipPackSettings,
-    *,
-    pack: bool,
-    quiet: bool,
-) -> Report:
-    from dataclasses import fields
-
-    from david_cli.synthesis.clips import ClipSettings
-    from david_cli.synthesis.pairs import make_pairs
-    from david_cli.synthesis.windows import make_clip_pack
-    from david_cli.video.reader import read_info
-
-    counts = [read_info(source.path).frame_count for source in sources]
-    total = None if None in counts else sum(n or 0 for n in counts)
-    record = _record(sources)
-    with Counter("averaging", "frames", quiet=quiet) as counter:
-        calls: dict[str, Any] = {
-            "on_frame": lambda done: counter.update(done, total),
-            "on_warning": counter.warn,
-        }
-        if pack:
-            return make_clip_pack(sources, output, settings, record, **calls)
-        plain = ClipSettings(**{f.name: getattr(settings, f.name) for f in fields(ClipSettings)})
-        return make_pairs(sources, output, plain, record, **calls)
-
-
-def _photo_pairs(
-    pictures: Sequence[Path],
-    output: Path,
-    settings: PackSettings,
-    record: dict[str, Any],
-    *,
-    workers: int,
-    quiet: bool,
-) -> Report:
-    from david_cli.synthesis.pairs import make_photo_pairs
-
-    with Counter("rendering", "clips", quiet=quiet) as counter:
-        return make_photo_pairs(
-            pictures, output, settings, record, workers=workers, on_clip=counter.update
+        making.textures(sources, output, store, frames_per_video=frames_per_video, quiet=quiet)
+    else:
+        light: dict[str, Any] = {}
+        if gamma is not None:
+            light = {"linear_share": float(gamma > 1), "gamma": gamma}
+        making.from_photos(
+            sources,
+            output,
+            PackSettings(**drawn, **light, count=count or COUNT, strength=speed or 1.0),
+            frames_per_video=frames_per_video,
+            calibrate=speed is None,
+            pack=pack,
+            workers=workers,
+            quiet=quiet,
         )
-
-
-def _photo_pack(
-    pictures: Sequence[Path],
-    output: Path,
-    settings: PackSettings,
-    record: dict[str, Any],
-    *,
-    workers: int,
-    quiet: bool,
-) -> Report:
-    from david_cli.synthesis.dataset import build_pack
-    from david_cli.synthesis.packs import note_measured, read_packs
-    from david_cli.synthesis.report import Report
-
-    with Counter("rendering", "shards", quiet=quiet) as counter:
-        build_pack(pictures, output, settings, record, workers=workers, on_shard=counter.update)
-    report = Report.of(read_packs([output]))
-    note_measured(output, report.measured())
-    return report
-
-
-def _make_textures(
-    pictures: Sequence[Path],
-    output: Path,
-    settings: TextureStoreSettings,
-    record: dict[str, Any],
-    *,
-    quiet: bool,
-) -> None:
-    from david_cli.synthesis.textures import FILE, make_textures
-
-    with Counter("cutting", "textures", quiet=quiet) as counter:
-        make_textures(pictures, output, settings, record, on_texture=counter.update)
-    megabytes = (output / FILE).stat().st_size / 1e6
-    typer.echo(f"{settings.count} textures, {megabytes:.1f} MB")
-
-
-def _print(report: Report) -> None:
-    for level, psnr in report.mean_psnr.items():
-        samples = report.samples[level]
-        typer.echo(f"level {level}: {samples} samples, mean input PSNR {psnr:.1f} dB")
-
-
-def _calibrated(pictures: Sequence[Path], settings: PackSettings, workers: int) -> PackSettings:
-    """The same at the strength that ``--strength auto`` finds."""
-    from dataclasses import replace
-
-    from david_cli.synthesis.dataset import calibrated_strength
-
-    strength = calibrated_strength(pictures, settings, workers=workers)
-    typer.echo(f"strength {strength:g}")
-    return replace(settings, strength=strength)
 
 
 def _find_sources(
@@ -364,6 +279,8 @@ def _find_sources(
     photos: Sequence[Path] | None,
     licences: Path | None,
     licence_filter: str | None,
+    *,
+    quiet: bool,
 ) -> list[Source]:
     """The files to work on, with the licences that the manifest states."""
     from david_cli.synthesis.sources import (
@@ -382,41 +299,22 @@ def _find_sources(
     if licence_filter is None:
         return sources
     kept = with_licence(sources, [p.strip() for p in licence_filter.split(",")])
-    typer.echo(f"{len(kept)} of {len(sources)} sources have such a licence", err=True)
+    if not quiet:
+        typer.echo(f"{len(kept)} of {len(sources)} sources have such a licence", err=True)
     return kept
 
 
-def _pictures(sources: Sequence[Source], output: Path, frames_per_video: int) -> list[Path]:
-    """Photographs and the sharpest frames of videos, each decoded once as a test."""
-    from david_cli.synthesis.dataset import check_photos
-    from david_cli.synthesis.footage import sharp_pictures
-
-    pictures = sharp_pictures(sources, output / "frames", frames_per_video)
-    check_photos(pictures)
-    return pictures
-
-
-def _record(sources: Sequence[Source]) -> dict[str, Any]:
-    """What is recorded beside the settings."""
-    from david_cli.synthesis.sources import library_versions
-
-    return {"sources": [source.facts() for source in sources], "versions": library_versions()}
-
-
-def _refuse_unused(context: typer.Context, names: Sequence[str]) -> None:
+def _refuse_unused(context: typer.Context, unused: Unused) -> None:
     """An option that would be ignored is a mistake."""
-    for name in names:
+    names, why = unused
+    for name in names.split():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            kind = "--photos" if names is PHOTOS_ONLY else "videos"
-            raise UsageError(f"--{name.replace('_', '-')} is for {kind} only")
+            raise UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 def _parse_levels(text: str) -> tuple[int, ...]:
-    try:
-        levels = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--levels {text}: give numbers such as 3,7,11,15") from None
+    levels = tuple(options.parse_levels("--levels", text) or ())
     odd = all(level % 2 == 1 and 0 < level < 256 for level in levels)
     if not odd or len(set(levels)) < len(levels):
         raise UsageError(f"--levels {text}: give different odd numbers from 1 to 255")

@@ -34,7 +34,10 @@ class MotionRange:
     fastest: float = 20.0
     """Pixels per video frame of the fastest; speeds are drawn log-uniformly between."""
     acceleration: float = 0.15
-    """Change of the drift over the window, as a share of the drift."""
+    """How much the speed differs two frames (16 sub-frames) away from the truth, as a share of the
+    drift: a standard deviation, on either axis. The shift that it adds goes with t * |t|, which is
+    odd in time: before and after the truth the camera is equally fast, paths bend like an S and
+    never like a C."""
     tremor: float = 0.25
     """Largest amplitude of the 8-12 Hz tremor in pixels, as a share of the drift per frame."""
     roll: float = 0.002

@@ -6,12 +6,13 @@ every ``stride``-th of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from david_cli.errors import InputError
 from david_cli.synthesis.exposure import LEVELS, STRIDE
 from david_cli.synthesis.footage import (
     Exposure,
@@ -128,12 +129,33 @@ def _warn_of_rate(
     )
 
 
-def too_short(videos: Sequence[Source], settings: ClipSettings, window: int) -> str:
-    """What to say when no scene was long enough."""
+def warn_of_short_videos(
+    videos: Sequence[Source],
+    used: Set[int],
+    settings: ClipSettings,
+    window: int,
+    on_warning: Callable[[str], None],
+) -> None:
+    """Name the videos that have given nothing.
+
+    Args:
+        videos: real footage.
+        used: the numbers of those that have given something.
+        settings: how they were averaged.
+        window: neighbouring averages that were needed.
+        on_warning: called once for each that has not.
+
+    Raises:
+        InputError: none was long enough.
+    """
     sub_frames = 2 * (max(settings.levels) // 2) + 1 + (window - 1) * settings.stride
     needed = -(-sub_frames // settings.interpolate) + (settings.interpolate > 1)
-    names = ", ".join(str(video.path) for video in videos[:3])
-    return (
-        f"{names}: no scene is long enough; about {needed} frames without a cut are needed for "
-        f"level {max(settings.levels)}; use longer footage, lower --levels, or --interpolate"
+    why = (
+        f"no scene is long enough; about {needed} frames without a cut are needed for level "
+        f"{max(settings.levels)}; use longer footage, lower --levels, or --interpolate"
     )
+    short = [str(video.path) for number, video in enumerate(videos) if number not in used]
+    if not used:
+        raise InputError(f"{', '.join(short[:3])}: {why}")
+    for name in short:
+        on_warning(f"{name} is left out: {why}")

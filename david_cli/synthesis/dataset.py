@@ -5,11 +5,13 @@ How many processes rendered a pack, and in how many sittings, does not matter.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,11 @@ PROBE = 320
 """Samples that are measured to calibrate: their spread is 12 dB, so that of their mean 0.7 dB."""
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0)
 """What calibration chooses from: coarse steps, so that another machine comes to the same answer."""
+
+KEPT_BYTES = 2 * 2**30
+"""Of decoded photographs, in each process. Reading one again takes time and changes no sample."""
+_kept: OrderedDict[Path, Image.Image] = OrderedDict()
+"""The photographs used last, the very last one at the end."""
 
 
 def render_sample(photos: Sequence[Path], settings: PackSettings, k: int) -> Sample:
@@ -112,20 +119,27 @@ def calibrated_strength(
     *,
     target: float = CALIBRATED_PSNR,
     workers: int = 1,
+    on_sample: Callable[[int], None] | None = None,
 ) -> float:
     """The strength at which the mean input PSNR at level 7 comes nearest to ``target`` dB.
 
     Found by bisection on the first samples, rendered at that level and without neighbours.
+    ``on_sample`` is called with the number of samples rendered so far, in the end a few PROBEs.
     """
     probe = replace(
         settings, frames=1, levels=(CALIBRATED_LEVEL,), level_choice="random", count=PROBE
     )
+    rendered = count(1)
     with one_thread_map(workers) as apply:
 
         @cache
         def too_light(strength: float) -> float:
             at = replace(probe, strength=strength)
-            values: list[float] = list(apply(partial(_probe, list(photos), at), range(PROBE)))
+            values: list[float] = []
+            for psnr in apply(partial(_probe, list(photos), at), range(PROBE)):
+                values.append(psnr)
+                if on_sample:
+                    on_sample(next(rendered))
             return sum(values) / PROBE - target
 
         low, high = 0, len(STRENGTHS) - 1
@@ -204,9 +218,16 @@ def _probe(photos: list[Path], settings: PackSettings, k: int) -> float:
     return input_psnr(sample.blurry[0] / 255, sample.sharp / 255).item()
 
 
-@lru_cache(maxsize=512)
 def _read_photo(path: Path) -> Image.Image:
-    return _decode(path)
+    photo = _kept.pop(path, None) or _decode(path)
+    _kept[path] = photo
+    while len(_kept) > 1 and sum(map(_bytes, _kept.values())) > KEPT_BYTES:
+        _kept.popitem(last=False)
+    return photo
+
+
+def _bytes(photo: Image.Image) -> int:
+    return 4 * photo.width * photo.height  # Pillow pads RGB to four bytes
 
 
 def _decode(path: Path) -> Image.Image:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.synthesis.exposure import STRIDE
 from david_cli.synthesis.packs import replace_file
-from david_cli.synthesis.sources import Source, refuse_same_names
+from david_cli.synthesis.sources import Source
 from david_cli.video.color import planes_to_rgb, to_tensors
 from david_cli.video.frame import Frame
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from david_cli.video.reader import VideoReader
 
+FRAMES = "frames"
+"""Folder, in that of what is made of them, of the pictures that videos have given."""
 Picture = NDArray[np.uint8]
 """(3, H, W) RGB."""
 
@@ -42,17 +44,18 @@ def sharp_pictures(sources: Sequence[Source], frames: Path, frames_per_video: in
 
     Args:
         sources: pictures and videos.
-        frames: folder for frames of videos, made if needed.
+        frames: folder for frames of videos, made if needed. Each video gets a folder in it, named
+            after all that decides which frames it gives.
         frames_per_video: how many, the sharpest of as many equal parts.
 
     Raises:
-        InputError: a video cannot be read, or two have one name.
+        InputError: a video cannot be read.
     """
-    refuse_same_names([source for source in sources if source.is_video])
     pictures: list[Path] = []
     for source in sources:
         if source.is_video:
-            pictures += save_sharp_frames(source.path, frames, frames_per_video)
+            name = f"{source.path.stem}-{frames_per_video}-{source.sha256[:12]}"
+            pictures += save_sharp_frames(source.path, frames / name, frames_per_video)
         else:
             pictures.append(source.path)
     return pictures
@@ -71,8 +74,7 @@ def save_sharp_frames(video: Path, folder: Path, count: int) -> list[Path]:
     """
     from david_cli.video.reader import VideoReader
 
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{video.stem}-{i:03d}.png" for i in range(count)]
+    targets = [folder / f"{i:03d}.png" for i in range(count)]
     if all(target.exists() for target in targets):
         return targets
     best: dict[int, tuple[float, Frame]] = {}
@@ -84,6 +86,7 @@ def save_sharp_frames(video: Path, folder: Path, count: int) -> list[Path]:
             sharpness = _sharpness(frame)
             if part not in best or sharpness > best[part][0]:
                 best[part] = (sharpness, frame)
+    folder.mkdir(parents=True, exist_ok=True)
     for part, (_, frame) in best.items():
         save_png(targets[part], _rgb(frame))
     return [targets[part] for part in sorted(best)]

@@ -1,13 +1,15 @@
 """Paired folders: DVD's ``<video>/{input,GT}/NNNNN.png``, out of videos or of photographs.
 
 With every level of each scene they are ``<video>/{blurNN,sharp}/NNNNN.png`` instead. Both are what
-``david eval`` reads. A folder holds one scene and appears when it is complete.
+``david eval`` reads. A folder holds one scene and appears when it is complete; ``synth.json``, the
+record of the run, is there before the first one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,12 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from david_cli.errors import InputError, OutputError
+from david_cli.errors import OutputError
 from david_cli.synthesis.chance import draw, generator_for
-from david_cli.synthesis.clips import ClipSettings, Place, exposures, sub_frames_of_all, too_short
+from david_cli.synthesis.clips import (
+    ClipSettings,
+    Place,
+    exposures,
+    sub_frames_of_all,
+    warn_of_short_videos,
+)
 from david_cli.synthesis.dataset import one_thread_map, render_window
-from david_cli.synthesis.footage import Picture, save_png
-from david_cli.synthesis.packs import MEASURED, temporary_folder
+from david_cli.synthesis.footage import FRAMES, Picture, save_png
+from david_cli.synthesis.packs import MEASURED, replace_file, temporary_folder
 from david_cli.synthesis.report import Report
 from david_cli.synthesis.settings import PackSettings
 from david_cli.synthesis.sources import Source, refuse_same_names
@@ -50,19 +58,21 @@ def make_pairs(
         on_warning: called with what a person must know, at once.
 
     Raises:
-        InputError: a video cannot be read, or none is long enough.
-        OutputError: ``target`` holds pairs already.
+        InputError: a video cannot be read, two have one name, or none is long enough.
+        OutputError: ``target`` holds pairs, or other folders, already.
     """
     refuse_same_names(videos)
-    _refuse_second_run(target)
-    report, clips = Report(), {}
-    for place, sub_frames in sub_frames_of_all(videos, settings, on_warning, on_frame):
-        name = place.video.stem + (f"_{place.scene + 1:02d}" if place.scene else "")
-        if facts := _write_scene(target / name, place, sub_frames, settings, report):
-            clips[name] = facts
-    if not clips:
-        raise InputError(too_short(videos, settings, 1))
-    _write_record(target, {"settings": asdict(settings), **record, "clips": clips}, report)
+    stems = {video.path.stem for video in videos}
+    report = Report()
+    clips: dict[str, Any] = {}
+    used: set[int] = set()
+    with _recorded(target, {"settings": asdict(settings), **record, "clips": clips}, report):
+        for place, sub_frames in sub_frames_of_all(videos, settings, on_warning, on_frame):
+            name = _scene_name(place, stems)
+            if facts := _write_scene(target / name, place, sub_frames, settings, report):
+                clips[name] = facts
+                used.add(place.video_number)
+        warn_of_short_videos(videos, used, settings, 1, on_warning)
     return report
 
 
@@ -87,21 +97,30 @@ def make_photo_pairs(
 
     Raises:
         InputError: a photograph cannot be read.
-        OutputError: ``target`` holds pairs already.
+        OutputError: ``target`` holds pairs, or other folders, already.
     """
-    _refuse_second_run(target)
     levels = len(settings.levels) if settings.level_choice == "each" else 1
     scenes = -(-settings.count // levels)
     report = Report()
-    with one_thread_map(workers) as apply:
+    recorded = _recorded(target, {"settings": asdict(settings), **record}, report)
+    with recorded, one_thread_map(workers) as apply:
         rendered = apply(partial(_render_clip, list(photos), target, settings), range(scenes))
         for done, windows in enumerate(rendered, 1):
             for level, blurry, sharp in windows:
                 report.count(level, blurry, sharp)
             if on_clip:
                 on_clip(done, scenes)
-    _write_record(target, {"settings": asdict(settings), **record}, report)
     return report
+
+
+def _scene_name(place: Place, stems: Set[str]) -> str:
+    """``clip``, ``clip_02``, ``clip_03`` ...; ``clip_02_`` where a video is called ``clip_02``."""
+    if not place.scene:
+        return place.video.stem
+    name = f"{place.video.stem}_{place.scene + 1:02d}"
+    while name in stems:
+        name += "_"
+    return name
 
 
 def _write_scene(
@@ -153,11 +172,34 @@ def _save_pair(
         save_png(folder / side / f"{number:05d}.png", picture)
 
 
-def _write_record(target: Path, record: dict[str, Any], report: Report) -> None:
-    facts = {**record, MEASURED: report.measured()}
-    (target / RECORD).write_text(json.dumps(facts, indent=1) + "\n")
+@contextmanager
+def _recorded(target: Path, facts: dict[str, Any], report: Report) -> Iterator[None]:
+    """Keep a run's record from its first moment on, so that no pair is ever without one.
+
+    A run that was stopped leaves what ``facts`` says by then; one that has made nothing, no record.
+
+    Raises:
+        OutputError: ``target`` holds pairs, or other folders, already.
+    """
+    before = _folders(target)
+    if (target / RECORD).exists() or before - {FRAMES}:
+        raise OutputError(f"{target} holds pairs or other folders already; choose another with -o")
+    target.mkdir(parents=True, exist_ok=True)
+    _write_record(target, facts)
+    try:
+        yield
+        facts[MEASURED] = report.measured()
+    finally:
+        if _folders(target) - before:
+            _write_record(target, facts)
+        else:
+            (target / RECORD).unlink()
 
 
-def _refuse_second_run(target: Path) -> None:
-    if (target / RECORD).exists():
-        raise OutputError(f"{target} holds pairs already; choose another folder with -o")
+def _folders(target: Path) -> set[str]:
+    """The names of the folders in one, of which there may be none yet."""
+    return {path.name for path in target.glob("[!.]*") if path.is_dir()}
+
+
+def _write_record(target: Path, facts: dict[str, Any]) -> None:
+    replace_file(target / RECORD, (json.dumps(facts, indent=1) + "\n").encode())

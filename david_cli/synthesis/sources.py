@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,15 @@ class Source:
     def is_video(self) -> bool:
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the file, hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def facts(self) -> dict[str, Any]:
         """What a pack records of it."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return {"file": self.path.name, "sha256": digest, "licence": self.licence}
+        return {"file": self.path.name, "sha256": self.sha256, "licence": self.licence}
 
 
 def find_sources(
@@ -103,16 +109,16 @@ def refuse_same_names(videos: Sequence[Source]) -> None:
     """What is made of a video is named after it.
 
     Raises:
-        InputError: two different files have one name.
+        InputError: two have one name, or one is given twice.
     """
     seen: dict[str, Path] = {}
     for video in videos:
-        other = seen.setdefault(video.path.stem, video.path)
-        if other != video.path:
+        if other := seen.get(video.path.stem):
             raise InputError(
                 f"{other} and {video.path} have one name, and what is made of them would share it; "
-                "rename one"
+                "rename one, or give it once"
             )
+        seen[video.path.stem] = video.path
 
 
 def library_versions() -> dict[str, str]:

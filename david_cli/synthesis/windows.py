@@ -13,7 +13,13 @@ import torch
 
 from david_cli.errors import InputError
 from david_cli.synthesis.chance import draw, generator_for
-from david_cli.synthesis.clips import ClipSettings, Place, exposures, sub_frames_of_all, too_short
+from david_cli.synthesis.clips import (
+    ClipSettings,
+    Place,
+    exposures,
+    sub_frames_of_all,
+    warn_of_short_videos,
+)
 from david_cli.synthesis.footage import Exposure, Picture
 from david_cli.synthesis.packs import (
     SHARD_SAMPLES,
@@ -69,8 +75,10 @@ def make_clip_pack(
         open_pack(folder, {"settings": asdict(settings), **record})
         waiting: list[Sample] = []
         shards = 0
-        for place, exposures in sub_frames_of_all(videos, settings, on_warning, on_frame):
-            for sample in _window_samples(place, exposures, settings):
+        used: set[int] = set()
+        for place, sub_frames in sub_frames_of_all(videos, settings, on_warning, on_frame):
+            for sample in _window_samples(place, sub_frames, settings):
+                used.add(place.video_number)
                 centre = sample.blurry[settings.frames // 2]
                 report.count(sample.level, centre, sample.sharp)
                 waiting.append(sample)
@@ -79,8 +87,7 @@ def make_clip_pack(
                     waiting, shards = [], shards + 1
         if waiting:
             write_shard(folder, shards, waiting)
-        if not report.samples:
-            raise InputError(too_short(videos, settings, settings.frames))
+        warn_of_short_videos(videos, used, settings, settings.frames, on_warning)
         note_measured(folder, report.measured())
     return report
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from david_cli.cli.app import run
+from david_cli.synthesis.settings import PackSettings
 from tests.synthesis.photos import pan, scenery, write_photos, write_video
 
 
@@ -51,14 +52,65 @@ def test_blur_is_calibrated_unless_told(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from david_cli.cli import counter
     from david_cli.synthesis import dataset
 
+    def probe(photos: list[Path], settings: PackSettings, k: int) -> float:
+        return dataset.CALIBRATED_PSNR + 4 * (1.75 - settings.strength)
+
+    monkeypatch.setattr(dataset, "_probe", probe)
     monkeypatch.setattr(dataset, "PROBE", 6)
+    monkeypatch.setattr(counter, "PLAIN_INTERVAL", 0)
     command = ["synth", "--photos", str(photos), "-o", str(tmp_path / "p"), "--count", "2"]
     assert run([*command, "--size", "32"]) == 0
-    strength = json.loads((tmp_path / "p" / "pack.json").read_text())["settings"]["strength"]
-    assert strength in dataset.STRENGTHS
-    assert f"strength {strength:g}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "p" / "pack.json").read_text())["settings"]["strength"] == 1.75
+    told, err = capsys.readouterr()
+    assert "strength 1.75" in told
+    assert "measuring blur: 12 samples" in err  # it takes minutes
+
+
+def test_quiet_says_nothing(
+    photos: Path,
+    video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from david_cli.synthesis import dataset
+
+    monkeypatch.setattr(dataset, "PROBE", 2)
+    manifest = tmp_path / "m.tsv"
+    manifest.write_text("file\tlicence\na.jpg\tCC0\n")
+    licences = ["--licences", str(manifest), "--licence-filter", "CC0"]
+    picture = ["--photos", str(photos), *licences]
+    small = ["--size", "32", "--frames", "1", "--levels", "3"]
+    commands = [
+        [str(video)],
+        [str(video), "--layout", "pack", *small],
+        [*picture, "--count", "1", *small],
+        [*picture, "--count", "1", *small, "--layout", "dvd", "--strength", "1"],
+        [*picture, "--count", "1", "--textures"],
+    ]
+    for i, command in enumerate(commands):
+        assert run(["synth", *command, "-o", str(tmp_path / str(i)), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_frames_of_videos_are_on_record(
+    video: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    command = ["synth", "--count", "2", "--size", "32", "--strength", "1"]
+    films = [*command, "--photos", str(video), "-o", str(out)]
+    assert run([*films, "--frames-per-video", "2"]) == 0
+    record = json.loads((out / "pack.json").read_text())
+    assert record["frames_per_video"] == 2
+    assert run([*films, "--frames-per-video", "2"]) == 0
+    capsys.readouterr()
+    assert run([*films, "--frames-per-video", "3"]) == 4
+    assert "other settings" in capsys.readouterr().err
+    assert run([*command, "--photos", str(photos), "-o", str(tmp_path / "stills")]) == 0
+    assert "frames_per_video" not in json.loads((tmp_path / "stills" / "pack.json").read_text())
 
 
 def test_pairs_from_a_video(video: Path, tmp_path: Path) -> None:
@@ -88,9 +140,28 @@ def test_textures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["{video}", "--levels", "3,8"], 2, "odd numbers"),
         (["{video}", "--levels", "few"], 2, "such as 3,7,11,15"),
         (["{video}", "--interpolate", "3"], 2, "no multiple"),
-        (["{video}", "--frames", "4"], 2, "odd number"),
+        (["{video}", "--layout", "pack", "--frames", "4"], 2, "odd number"),
+        (["{video}", "--levels", "3,3"], 2, "different odd numbers"),
         (["{video}", "--count", "4"], 2, "--count is for --photos only"),
         (["--photos", "{photos}", "--interpolate", "8"], 2, "--interpolate is for videos only"),
+        (["{video}", "--size", "64"], 2, "--size is for --layout pack only"),
+        (["{video}", "--frames", "5"], 2, "--frames is for --layout pack only"),
+        (["{video}", "--layout", "dvd", "--crops", "2"], 2, "--crops is for --layout pack only"),
+        (["{video}", "--interpolator", "rife"], 2, "--interpolator needs --interpolate"),
+        *[
+            (["--photos", "{photos}", "--textures", option, value], 2, f"{option} does not go with")
+            for option, value in [
+                ("--size", "96"),
+                ("--frames", "7"),
+                ("--levels", "3"),
+                ("--level-choice", "each"),
+                ("--stride", "8"),
+                ("--gamma", "2.2"),
+                ("--strength", "auto"),
+                ("--layout", "pack"),
+                ("--workers", "1"),
+            ]
+        ],
         (["--photos", "{photos}", "--strength", "much"], 2, "auto or a number"),
         (["--photos", "{photos}", "--licence-filter", "CC0"], 2, "needs --licences"),
         (["--photos", "{empty}"], 3, "empty holds no pictures"),

@@ -138,8 +138,14 @@ def test_too_short_a_video_is_an_error_and_leaves_nothing(count: int, tmp_path: 
 
 def test_what_is_there_is_not_overwritten(clip: Source, tmp_path: Path) -> None:
     pairs_of(clip, tmp_path / "out", DVD)
-    with pytest.raises(OutputError, match="holds pairs already"):
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match="holds pairs or other folders already"):
         pairs_of(clip, tmp_path / "out", DVD)
+    (tmp_path / "other" / "clip_02").mkdir(parents=True)  # would collide after the first scene
+    before |= {tmp_path / "other", tmp_path / "other" / "clip_02"}
+    with pytest.raises(OutputError, match="holds pairs or other folders already"):
+        pairs_of(clip, tmp_path / "other", DVD)
+    assert set(tmp_path.rglob("*")) == before
     (tmp_path / "pack").mkdir()
     with pytest.raises(OutputError, match="exists"):
         pack_of(clip, tmp_path / "pack", PACK)
@@ -151,6 +157,63 @@ def test_videos_of_one_name_are_refused(clip: Source, tmp_path: Path) -> None:
         make_pairs(
             [clip, other], tmp_path / "out", DVD, {}, on_frame=lambda n: None, on_warning=print
         )
+
+
+def test_a_scene_does_not_take_the_name_of_a_video(clip: Source, tmp_path: Path) -> None:
+    others = [
+        Source(write_video(tmp_path / f"{name}.avi", pan(scenery(4 + i), 12)))
+        for i, name in enumerate(("clip_02", "clip_02_"))
+    ]
+    silent = {"on_frame": lambda done: None, "on_warning": print}
+    make_pairs([clip, *others], tmp_path / "out", DVD, {}, **silent)
+    record = json.loads((tmp_path / "out" / "synth.json").read_text())
+    assert {name: facts["source"] for name, facts in record["clips"].items()} == {
+        "clip": "clip.avi",
+        "clip_02__": "clip.avi",
+        "clip_02": "clip_02.avi",
+        "clip_02_": "clip_02_.avi",
+    }
+    assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == set(record["clips"])
+
+
+def test_a_video_may_have_the_name_of_the_folder_of_pictures(tmp_path: Path) -> None:
+    clip = Source(write_video(tmp_path / "frames.avi", pan(scenery(4), 12)))
+    pairs_of(clip, tmp_path / "out", DVD)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"frames", "synth.json"}
+
+
+@pytest.mark.parametrize(("frame", "made"), [(3, []), (70, ["clip"])])
+def test_what_a_stopped_run_leaves_is_on_record(
+    frame: int, made: list[str], clip: Source, tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+
+    def stop(done: int) -> None:
+        assert (target / "synth.json").exists()  # even if nothing more could be written
+        if done == frame:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_pairs([clip], target, DVD, RECORD, on_frame=stop, on_warning=print)
+    assert {p.name for p in target.iterdir()} == {*made, *(["synth.json"] if made else [])}
+    if not made:
+        pairs_of(clip, target, DVD)
+        return
+    record = json.loads((target / "synth.json").read_text())
+    assert record["sources"] == RECORD["sources"]
+    assert list(record["clips"]) == made and "measured" not in record
+    with pytest.raises(OutputError, match="holds pairs"):
+        pairs_of(clip, target, DVD)
+
+
+def test_a_short_video_among_others_is_named(clip: Source, tmp_path: Path) -> None:
+    videos = [Source(write_video(tmp_path / "short.avi", pan(scenery(1), 6))), clip]
+    for make, settings, frames in ((make_pairs, DVD, 7), (make_clip_pack, PACK, 23)):
+        warnings: list[str] = []
+        target = tmp_path / make.__name__
+        make(videos, target, settings, {}, on_frame=lambda n: None, on_warning=warnings.append)
+        (line,) = warnings
+        assert f"short.avi is left out: no scene is long enough; about {frames} frames" in line
 
 
 def test_a_pack_holds_crops_of_windows(

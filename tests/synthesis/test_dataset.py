@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,8 +115,45 @@ def test_blur_is_calibrated(photos: list[Path], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(dataset, "PROBE", 24)
     light, heavy = (calibrated_strength(photos, SMALL, target=psnr) for psnr in (36.0, 26.0))
     assert light < heavy
-    assert light in dataset.STRENGTHS and heavy in dataset.STRENGTHS
     assert calibrated_strength(photos, SMALL, target=26.0) == heavy
+
+
+@pytest.mark.parametrize("target", [12.0, 28.5, 29.4, 31.0, 35.7, 60.0])
+def test_calibration_finds_the_nearest_of_all_strengths(
+    target: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def psnr(strength: float) -> float:
+        return 34 - 6 * math.log2(strength)
+
+    def probe(photos: list[Path], settings: PackSettings, k: int) -> float:
+        assert settings.levels == (7,)
+        return psnr(settings.strength) + (k - 1) / 10  # of three samples, the mean is exact
+
+    monkeypatch.setattr(dataset, "PROBE", 3)
+    monkeypatch.setattr(dataset, "_probe", probe)
+    counted: list[int] = []
+    found = calibrated_strength([], SMALL, target=target, on_sample=counted.append)
+    assert found == min(dataset.STRENGTHS, key=lambda strength: abs(psnr(strength) - target))
+    assert counted == list(range(1, len(counted) + 1)) and len(counted) >= 3 * 3
+
+
+def test_photographs_are_kept_as_far_as_memory_goes(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = checksum(photos, SMALL)
+    decoded: list[Path] = []
+    decode = dataset._decode
+    monkeypatch.setattr(dataset, "_decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(dataset, "_kept", OrderedDict())
+    monkeypatch.setattr(dataset, "KEPT_BYTES", 2 * 4 * 240 * 200)  # two of the three
+    a, b, c = photos
+    for path in (a, b, a, c, a, b, b):
+        dataset._read_photo(path)
+    assert decoded == [a, b, c, b]  # what was used last is kept
+    assert list(dataset._kept) == [a, b]
+    monkeypatch.setattr(dataset, "KEPT_BYTES", 0)
+    assert checksum(photos, SMALL) == once
+    assert len(dataset._kept) == 1
 
 
 def test_a_damaged_photograph_is_named(photos: list[Path], tmp_path: Path) -> None:

@@ -31,9 +31,32 @@ def test_videos_give_their_sharpest_frames(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.avi", frames, rate=25)
     photo = Source(tmp_path / "photo.png")
     found = sharp_pictures([photo, Source(clip)], tmp_path / "frames", 2)
-    assert [p.name for p in found] == ["photo.png", "clip-000.png", "clip-001.png"]
+    assert [p.name for p in found] == ["photo.png", "000.png", "001.png"]
     for path in found[1:]:
         assert np.array_equal(read_png(path), texture)
+
+
+def test_frames_of_another_run_are_not_taken_for_these(tmp_path: Path) -> None:
+    """Neither those of another number of parts, nor those of another video of the same name."""
+    clips = []
+    for name, seed in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        clips.append(Source(write_video(tmp_path / name / "clip.avi", pan(scenery(seed), 8))))
+    both = sharp_pictures(clips, tmp_path / "frames", 4)
+    assert len(set(both)) == 8
+    runs = [(clips, 4), (clips[:1], 2), (clips[1:], 2), (clips[:1], 4)]
+    for i, (sources, count) in enumerate(runs):
+        anew = sharp_pictures(sources, tmp_path / str(i), count)
+        again = sharp_pictures(sources, tmp_path / "frames", count)
+        assert [p.read_bytes() for p in again] == [p.read_bytes() for p in anew]
+
+
+def test_frames_that_are_there_are_kept(tmp_path: Path) -> None:
+    clip = Source(write_video(tmp_path / "clip.avi", pan(scenery(1), 8)))
+    found = sharp_pictures([clip], tmp_path / "frames", 2)
+    found[0].write_bytes(b"as it was")
+    assert sharp_pictures([clip], tmp_path / "frames", 2) == found
+    assert found[0].read_bytes() == b"as it was"
 
 
 def test_exposures_are_means_around_every_eighth_frame() -> None:

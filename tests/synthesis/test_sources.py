@@ -15,6 +15,7 @@ from david_cli.synthesis.sources import (
     find_sources,
     library_versions,
     read_licences,
+    refuse_same_names,
     with_licence,
 )
 from tests.synthesis.photos import write_photos
@@ -50,6 +51,21 @@ def test_a_source_is_recorded_with_checksum_and_licence(folder: Path) -> None:
     source = Source(folder / "a.jpg", "CC0-1.0")
     digest = hashlib.sha256((folder / "a.jpg").read_bytes()).hexdigest()
     assert source.facts() == {"file": "a.jpg", "sha256": digest, "licence": "CC0-1.0"}
+
+
+def test_a_checksum_does_not_take_the_file_into_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256((folder / "a.jpg").read_bytes()).hexdigest()
+    monkeypatch.setattr(Path, "read_bytes", None)
+    assert Source(folder / "a.jpg").sha256 == digest
+
+
+def test_names_are_told_apart_without_folder_and_suffix() -> None:
+    refuse_same_names([Source(Path("x/a.mp4")), Source(Path("x/a_02.mp4"))])
+    for other in ("y/a.mp4", "x/a.mov", "x/a.mp4"):
+        with pytest.raises(InputError, match=f"{other} have one name"):
+            refuse_same_names([Source(Path("x/a.mp4")), Source(Path(other))])
 
 
 def test_a_manifest_is_matched_from_the_end_of_the_path(folder: Path, tmp_path: Path) -> None:
