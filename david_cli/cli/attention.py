@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from david_cli.cli import options
+from david_cli.cli.drawing import PICTURE, draw
 from david_cli.cli.progress import View, open_view
-from david_cli.cli.wording import Summary, deblurrer_facts, headline
-from david_cli.errors import UsageError
+from david_cli.cli.wording import deblurrer_facts
+from david_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from david_cli.evaluation.attention import ClipAttention
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the JSON that ``--json`` prints."""
-PICTURE = ".png"
-OTHER_PICTURES = (".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+OTHER_PICTURES = (
+    *(".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"),
+    *(".gif", ".apng", ".avif"),  # of which FFmpeg makes videos
+)
 
 
 def attention(
@@ -95,28 +97,34 @@ def attention(
         raise UsageError("--progress json is for drawing; --measure has --json")
     edge = options.parse_tile(tile)
     first, last = _parse_range(frames)
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; check the name")
     overwrite = yes
     if output is not None:
-        options.refuse_own_input(source, output)
+        from david_cli.evaluation.targets import refuse_source
+
+        refuse_source(source, output)
         overwrite = options.may_overwrite(output, yes=yes, ask=progress != "json")
 
-    from david_cli.evaluation.explain import load_explainer
+    from david_cli.evaluation.explain import Explainer, load_attentive
 
     mode = "none" if measure else progress  # a line for each clip will do
     with open_view(mode, source.name, quiet=quiet, verbose=False) as view:
-        explainer = load_explainer(
-            model,
+        explainer = Explainer(
+            load_attentive(model),
             device=device,
             precision=precision,
-            tile=None if isinstance(edge, str) else edge,
+            tile=0 if measure and edge == "auto" else edge,  # whole frames, as `david eval` has it
             overlap=overlap,
+            name=Path(model).stem,
         )
         if output is None:
             typer.echo(_measure(view, explainer, source, as_json=as_json))
             return
         if frame is not None:
             first = _parse_frame(source, frame)
-        _draw(view, explainer, source, output, (first, last), overwrite=overwrite)
+        last = first if output.suffix.lower() == PICTURE else last
+        draw(view, explainer, source, output, (first, last), overwrite=overwrite)
 
 
 def _check_combination(
@@ -133,10 +141,21 @@ def _check_combination(
         raise UsageError("--frame and --frames say what to draw; --measure takes whole clips")
     if suffix in OTHER_PICTURES:
         raise UsageError(f"-o {output}: pictures of attention are written as {PICTURE}")
+    if output is not None and suffix != PICTURE:
+        _check_container(output)
     if frame and suffix != PICTURE:
         raise UsageError(f"--frame is for a picture; for the video {output} give --frames A-B")
     if frames and suffix == PICTURE:
         raise UsageError(f"--frames is for a video; for the picture {output} give --frame")
+
+
+def _check_container(output: Path) -> None:
+    from david_cli.video.containers import muxer_of
+
+    if muxer_of(output) is None:
+        raise UsageError(
+            f"-o {output}: neither {PICTURE} nor a video; give a name such as attention.mp4"
+        )
 
 
 def _parse_range(text: str | None) -> tuple[int, int | None]:
@@ -152,8 +171,6 @@ def _parse_range(text: str | None) -> tuple[int, int | None]:
 
 def _parse_frame(source: Path, text: str) -> int:
     """Read ``--frame``: a number from 1, or a time, which is looked up in the video."""
-    from david_cli.evaluation.explain import frame_at
-
     if re.fullmatch(r"\d+", text.strip(), re.ASCII):
         if int(text) < 1:
             raise UsageError(f"--frame {text}: frames are counted from 1")
@@ -164,63 +181,10 @@ def _parse_frame(source: Path, text: str) -> int:
     assert seconds is not None
     if source.is_dir():
         raise UsageError(f"--frame {text}: the pictures of a folder have no times; give a number")
+
+    from david_cli.evaluation.film import frame_at
+
     return frame_at(source, seconds)
-
-
-def _draw(
-    view: View,
-    explainer: Explainer,
-    source: Path,
-    output: Path,
-    frames: tuple[int, int | None],
-    *,
-    overwrite: bool,
-) -> None:
-    from david_cli.evaluation.explain import count_frames
-    from david_cli.evaluation.figures import draw_attention
-
-    first, last = frames
-    if output.suffix.lower() == PICTURE:
-        last = first
-    known = count_frames(source)
-    end = min(n for n in (last, known) if n is not None) if last or known else None
-    total = None if end is None else end - first + 1
-    deblurrer = explainer.deblurrer
-    facts = {"command": "attention", "source": str(source), **deblurrer_facts(deblurrer)}
-    view.start(headline(deblurrer), total, facts)
-    pace = _Pace(view, total)
-    written = draw_attention(
-        source, output, explainer, first, last, overwrite=overwrite, on_frame=pace
-    )
-    view.done(pace.summary(written))
-
-
-class _Pace:
-    """Counts frames for the view."""
-
-    def __init__(self, view: View, total: int | None) -> None:
-        self.view, self.total = view, total
-        self.done = 0
-        self.started = time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        from david_cli.inference.pipeline import Progress
-
-        self.done = done
-        left = None if self.total is None else max(0, self.total - done)
-        eta = None if left is None else left / self.fps
-        self.view.update(Progress(done, self.total, self.fps, self.elapsed, eta, "network", {}))
-
-    @property
-    def elapsed(self) -> float:
-        return max(time.monotonic() - self.started, 1e-3)
-
-    @property
-    def fps(self) -> float:
-        return self.done / self.elapsed
-
-    def summary(self, written: Path) -> Summary:
-        return Summary(str(written), self.done, self.elapsed, self.fps, "", {})
 
 
 def _measure(view: View, explainer: Explainer, pairs: Path, *, as_json: bool) -> str:
@@ -233,33 +197,40 @@ def _measure(view: View, explainer: Explainer, pairs: Path, *, as_json: bool) ->
     for number, clip in enumerate(found, 1):
         view.note(f"clip {number} of {len(found)}: {clip.name}, {level_name(clip.level)}")
         clips.append(measure_attention(clip, explainer))
+    for line in explainer.deblurrer.events.lines():
+        view.warn(line)
     return _as_json(clips, explainer) if as_json else _as_text(clips, explainer)
 
 
 def _as_text(clips: list[ClipAttention], explainer: Explainer) -> str:
     """Markdown tables, then whether attention works."""
-    from david_cli.evaluation.attention import attention_tables, judge
+    from david_cli.evaluation.attention import attention_tables, is_degenerate, judge
     from david_cli.evaluation.render import to_markdown
 
     tables = map(to_markdown, attention_tables(clips, explainer.config).values())
     checks = judge(clips, explainer.config)
-    lines = [f"- {'yes' if check.holds else 'NO'}: {check.text}" for check in checks]
-    verdict = "works" if all(check.holds for check in checks) else "is degenerate"
-    name = explainer.deblurrer.name
-    return "\n".join([*tables, f"The attention of {name} {verdict}:", "", *lines])
+    said = {True: "yes", False: "NO", None: "not judged"}
+    lines = [f"- {said[check.holds]}: {check.text}" for check in checks]
+    verdict = {False: "works", True: "is degenerate", None: "works, as far as it was judged"}
+    name, device = explainer.deblurrer.name, explainer.deblurrer.device
+    where = f"on {device}, {explainer.deblurrer.precision}"
+    title = f"The attention of {name} ({where}) {verdict[is_degenerate(checks)]}:"
+    return "\n".join([*tables, title, "", *lines])
 
 
 def _as_json(clips: list[ClipAttention], explainer: Explainer) -> str:
-    from david_cli.evaluation.attention import attention_tables, judge
+    from david_cli.evaluation.attention import attention_tables, is_degenerate, judge
+    from david_cli.evaluation.pairs import MARGIN
     from david_cli.evaluation.render import to_rows
 
     checks = judge(clips, explainer.config)
     facts = {
         "schema": SCHEMA,
-        "model": explainer.deblurrer.name,
+        **deblurrer_facts(explainer.deblurrer),
+        "margin": MARGIN,
         **{key: to_rows(t) for key, t in attention_tables(clips, explainer.config).items()},
         "checks": [asdict(check) for check in checks],
-        "degenerate": not all(check.holds for check in checks),
+        "degenerate": is_degenerate(checks),
         "clips": [asdict(clip) for clip in clips],
     }
     return json.dumps(facts, indent=2)

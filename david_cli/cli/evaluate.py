@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from david_cli.cli import options
 from david_cli.cli.progress import View
-from david_cli.errors import UsageError
+from david_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from david_cli.evaluation.methods import Method, Result
     from david_cli.evaluation.pairs import PairedClip
+    from david_cli.evaluation.report import Setting
     from david_cli.evaluation.tables import TableName
-
-SCHEMA = 2
-"""Version of the JSON that ``--format json`` prints."""
 
 Format = Literal["markdown", "csv", "json"]
 FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json"}
 """What a table is written as, by the suffix of its file; Markdown under any other."""
-
-SHEET_CROP = (180, 240)
-"""Largest height and width of the pictures on a sheet, before they are enlarged."""
-Middles = dict[tuple["PairedClip", str], "Tensor"]
-"""Results (3, H, W) of the middle frames, by clip and name of the method."""
+MARGIN = 3
+"""Frames at either end that the protocol leaves out (``evaluation.pairs``)."""
 
 
 def evaluate(
@@ -82,10 +73,12 @@ def evaluate(
     margin: Annotated[
         int,
         typer.Option("--margin", min=0, help="Frames at either end that are not measured."),
-    ] = 3,
+    ] = MARGIN,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="PNG", help="Also draw input, results and truth here."),
+        typer.Option(
+            "--sheet", metavar="FILE.png", help="Also draw input, results and truth here."
+        ),
     ] = None,
     record: Annotated[
         bool,
@@ -108,41 +101,75 @@ def evaluate(
       david eval quantitative_datasets --model input --model david --table 3 -o table3.md
     """
     chosen = _chosen_format(as_format, output, as_json=as_json)
-    options.check_output_file(output)
-    if output is not None:
-        options.may_overwrite(output, yes=yes, ask=True)
     wanted = options.parse_levels("--levels", levels)
-    names = _parse_tables(table or ["levels"])
+    names = _parse_tables(table or ["levels"], chosen)
+    if record and (wanted is not None or margin != MARGIN):
+        raise UsageError("--record keeps what the protocol gives: leave out --levels and --margin")
+    _check_targets(output, sheet, yes=yes)
 
+    from david_cli.evaluation.comparison import Comparison
+    from david_cli.evaluation.figures import write_sheet
     from david_cli.evaluation.methods import load_methods, score_methods
     from david_cli.evaluation.pairs import find_clips
+    from david_cli.evaluation.report import as_text
     from david_cli.evaluation.tables import check_tables, needed_levels
+    from david_cli.evaluation.targets import make_folder
 
     needed = needed_levels(names, wanted)
-    clips = find_clips(pairs, wanted if record else needed)
+    clips = find_clips(pairs, None if record else needed)
+    _refuse_frames(clips, output, sheet)
     if record and all(clip.level is None for clip in clips):
         raise UsageError("--record keeps gains by blur level, which these folders do not tell")
+    setting = _setting(margin, device, precision)
     methods = load_methods(model or ["david-lite", "david"], device=device, precision=precision)
     check_tables(names, methods, clips)
     view = View(quiet=quiet)
-    middles: Middles = {}
+    comparison = None if sheet is None else Comparison(clips)
     results = score_methods(
         methods,
         clips,
         margin=margin,
         on_clip=_announcer(view, len(methods) * len(clips)),
-        on_result=None if sheet is None else partial(_keep_middle, middles),
+        on_result=None if comparison is None else comparison.keep,
     )
     for method in methods:
-        if method.events is not None and method.events.kept:
-            view.warn(
-                f"{method.name}: {method.events.kept} results were unsound, the input was kept"
-            )
-    _deliver(_as_text(results, names, chosen), output)
+        for line in () if method.events is None else method.events.lines():
+            view.warn(f"{method.name}: {line}")
+    _deliver(as_text(results, names, chosen, setting), output)
     if record:
         _record(results)
-    if sheet is not None:
-        _draw(clips, middles, sheet)
+    if sheet is not None and comparison is not None:
+        make_folder(sheet)
+        write_sheet(sheet, comparison.sheet())
+
+
+def _check_targets(output: Path | None, sheet: Path | None, *, yes: bool) -> None:
+    """Refuse before the work what could not be written after it."""
+    from david_cli.evaluation.targets import check_folder
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise UsageError(f"--sheet {sheet}: sheets are written as .png")
+    for target in (output, sheet):
+        options.check_output_file(target)
+        if target is not None:
+            options.may_overwrite(target, yes=yes, ask=True)
+            check_folder(target)
+
+
+def _refuse_frames(clips: Sequence[PairedClip], *targets: Path | None) -> None:
+    """Refuse files among the pictures that are measured."""
+    folders = {p.parent.resolve() for c in clips for p in (c.blurry[0], c.sharp[0])}
+    for target in targets:
+        if target is not None and target.resolve().parent in folders:
+            raise OutputError(f"{target} is among the frames of a clip; choose another place")
+
+
+def _setting(margin: int, device: str, precision: str) -> Setting:
+    from david_cli.evaluation.report import Setting
+    from david_cli.inference.device import resolve_device, resolve_precision
+
+    place = resolve_device(device)
+    return Setting(margin, str(place), resolve_precision(precision, place))
 
 
 def _chosen_format(named: Format | None, output: Path | None, *, as_json: bool) -> Format:
@@ -153,15 +180,19 @@ def _chosen_format(named: Format | None, output: Path | None, *, as_json: bool) 
     return FORMATS.get(output.suffix.lower(), "markdown") if output is not None else "markdown"
 
 
-def _parse_tables(texts: Sequence[str]) -> list[TableName]:
+def _parse_tables(texts: Sequence[str], chosen: Format) -> list[TableName]:
     """The tables asked for, each once, in the order given."""
+    from david_cli.evaluation.report import check_csv
     from david_cli.evaluation.tables import TABLES
 
     names: dict[str, TableName] = {name: name for name in TABLES}
     for text in texts:
         if text not in names:
             raise UsageError(f"--table {text}: choose among {', '.join(names)}")
-    return [names[text] for text in dict.fromkeys(texts)]
+    found = [names[text] for text in dict.fromkeys(texts)]
+    if chosen == "csv":
+        check_csv(found)
+    return found
 
 
 def _announcer(view: View, total: int) -> Callable[[Method, PairedClip], None]:
@@ -177,90 +208,33 @@ def _announcer(view: View, total: int) -> Callable[[Method, PairedClip], None]:
     return announce
 
 
-def _keep_middle(
-    middles: Middles, method: Method, clip: PairedClip, index: int, frame: Tensor
-) -> None:
-    if index == len(clip.blurry) // 2:
-        middles[clip, method.name] = frame
-
-
-def _as_text(results: Sequence[Result], names: Sequence[TableName], chosen: Format) -> str:
-    """The tables asked for, without a line end."""
-    from david_cli.evaluation.render import to_csv, to_markdown
-    from david_cli.evaluation.tables import PER_METHOD, scores_table, tables_of
-
-    if chosen == "json":
-        return json.dumps(_facts(results, names), indent=2)
-    if chosen == "markdown":
-        texts = [to_markdown(table) for name in names for table in tables_of(results, name)]
-        return "\n".join(texts)
-    tables = [
-        scores_table(results) if name in PER_METHOD else tables_of(results, name)[0]
-        for name in names
-    ]
-    return "\n".join(to_csv(table) for table in tables).rstrip("\n")
-
-
-def _facts(results: Sequence[Result], names: Sequence[TableName]) -> dict[str, Any]:
-    """All scores, what the methods cost, and the tables that are more than the scores."""
-    from david_cli.evaluation.render import to_rows
-    from david_cli.evaluation.tables import PER_METHOD, methods_table, scores_table, tables_of
-
-    scores: dict[str, list[dict[str, Any]]] = {r.method.name: [] for r in results}
-    for row in to_rows(scores_table(results)):
-        scores[str(row.pop("method"))].append(row)
-    return {
-        "schema": SCHEMA,
-        "results": scores,
-        "methods": to_rows(methods_table(results)),
-        "tables": {n: to_rows(tables_of(results, n)[0]) for n in names if n not in PER_METHOD},
-    }
-
-
 def _deliver(text: str, output: Path | None) -> None:
-    """Print the tables, or write them into a file that is complete or not there."""
+    """Print the tables, or write them into a file; what cannot be written is printed after all."""
+    from david_cli.evaluation.targets import write_text
+
     if output is None:
-        typer.echo(text)
+        typer.echo(text, nl=False)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{output.name}.part")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(output)
+    try:
+        write_text(output, text)
+    except OutputError:
+        typer.echo(text, nl=False)
+        raise
 
 
 def _record(results: Sequence[Result]) -> None:
+    """Write the mean gain per level beside those that the weights files know of other levels."""
     from david_cli.evaluation.pairs import gain_per_level
-    from david_cli.network.weights import record_gain
+    from david_cli.network.weights import read_info, record_gain
 
     for result in results:
-        if result.method.weights is not None:
-            known = [s for s in result.scores if s.level is not None]
-            gains = gain_per_level(known)
-            record_gain(
-                result.method.weights, {str(n): round(gain, 3) for n, gain in gains.items()}
-            )
-
-
-def _draw(clips: Sequence[PairedClip], middles: Middles, target: Path) -> None:
-    """The busiest part of the middle frame of every clip: input, each result, truth."""
-    from david_cli.evaluation.figures import Panel, busiest_crop, comparison_sheet
-    from david_cli.evaluation.pairs import read_picture
-    from david_cli.evaluation.tables import level_name
-    from david_cli.metrics import psnr
-
-    height, width = (min(SHEET_CROP[i], *(clip.size[i] for clip in clips)) for i in (0, 1))
-    rows = []
-    for clip in clips:
-        middle = len(clip.blurry) // 2
-        truth = read_picture(clip.sharp[middle])
-        crop = (..., *busiest_crop(truth, height, width))
-        level = f", {level_name(clip.level)}" if clip.level is not None else ""
-        pictures = {f"{clip.name}{level}": read_picture(clip.blurry[middle])}
-        pictures |= {name: frame for (of, name), frame in middles.items() if of == clip}
-        row = [
-            Panel(f"{label}: {psnr(picture, truth):.2f} dB", picture[crop])
-            for label, picture in pictures.items()
-        ]
-        rows.append([*row, Panel("truth", truth[crop])])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    comparison_sheet(rows, enlarge=2).save(target)
+        path = result.method.weights
+        if path is None:
+            continue
+        gains = gain_per_level(s for s in result.scores if s.level is not None)
+        measured = {str(level): round(gain, 3) for level, gain in gains.items()}
+        merged = {**read_info(path).gain, **measured}
+        try:
+            record_gain(path, {key: merged[key] for key in sorted(merged, key=int)})
+        except OSError as err:
+            raise OutputError(f"{path}: the gain cannot be recorded: {err.strerror}") from err

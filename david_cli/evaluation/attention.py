@@ -52,7 +52,8 @@ class Check:
     """One condition of working attention, and whether it holds."""
 
     text: str
-    holds: bool
+    holds: bool | None
+    """None where it could not be judged."""
 
 
 def measure_attention(
@@ -65,13 +66,12 @@ def measure_attention(
         explainer: whose attention.
         margin: unmeasured frames at either end; none where a clip has no others.
     """
-    count = len(clip.blurry)
-    first, last = (margin, count - margin) if count > 2 * margin else (0, count)
+    measured = clip.measured(margin)
     frames = map(read_picture, clip.blurry)
     windows = sliding_windows(frames, radius=explainer.config.frames // 2)
     rows = [
-        _measure_frame(explainer(torch.stack(window)), read_picture(truth))
-        for window, truth in zip(islice(windows, first, last), clip.sharp[first:last], strict=True)
+        _measure_frame(explainer(torch.stack(window)), read_picture(clip.sharp[i]))
+        for i, window in zip(measured, islice(windows, measured.start, None), strict=False)
     ]
     quality, external_cost, internal_cost, *weights = (fmean(c) for c in zip(*rows, strict=True))
     modules, branches = explainer.config.modules, len(explainer.config.branches)
@@ -98,7 +98,9 @@ def judge(clips: Sequence[ClipAttention], config: DavidConfig) -> list[Check]:
     """Whether attention works; it has degenerated where one of these does not hold.
 
     External maps: at least two modules carry a tenth, the module of the heaviest blur weighs more
-    where blur is heavier, even maps cost something. Internal maps: even ones cost something.
+    where blur is heavier, even maps cost something. Internal maps: even ones cost something. What
+    blur does is told by the clips that are there both at the lightest and at the heaviest level;
+    without such a clip it is not judged.
     """
     external, internal = _means(clips, lambda clip: (clip.external_cost, clip.internal_cost))
     checks = _external_checks(clips, module_names(config)) if config.modules > 1 else []
@@ -109,20 +111,33 @@ def judge(clips: Sequence[ClipAttention], config: DavidConfig) -> list[Check]:
     return checks
 
 
+def is_degenerate(checks: Sequence[Check]) -> bool | None:
+    """What the checks say together; None where none fails, but not all could be judged."""
+    found = {check.holds for check in checks}
+    return True if False in found else None if None in found else False
+
+
 def _external_checks(clips: Sequence[ClipAttention], names: Sequence[str]) -> list[Check]:
     shares = _means(clips, lambda clip: clip.external)
     carrying = sum(share >= LEAST_SHARE for share in shares)
     text = f"{carrying} of {len(names)} modules carry {LEAST_SHARE:.0%} or more (at least 2)"
-    checks = [Check(text, carrying >= 2)]
-    levels = [(level, group) for level, group in _by_level(clips) if level is not None]
-    if len(levels) > 1:
-        (light, lightest), *_, (heavy, heaviest) = levels
-        before, after = (
-            _means(group, lambda clip: clip.external)[-1] for group in (lightest, heaviest)
+    return [Check(text, carrying >= 2), _rise_check(clips, names[-1])]
+
+
+def _rise_check(clips: Sequence[ClipAttention], heaviest: str) -> Check:
+    """Whether the module of the heaviest blur weighs more where the same clips are more blurred."""
+    levels = sorted({clip.level for clip in clips if clip.level is not None})
+    ends = [
+        {c.clip: c.external[-1] for c in clips if c.level == n} for n in levels[:1] + levels[-1:]
+    ]
+    both = [name for name in ends[0] if name in ends[1]] if len(levels) > 1 else []
+    if not both:
+        return Check(
+            f"{heaviest} weighs more where blur is heavier (needs clips at two levels)", None
         )
-        text = f"{names[-1]} weighs {before:.3f} at level {light}, {after:.3f} at level {heavy}"
-        checks.append(Check(f"{text} (more)", after > before))
-    return checks
+    before, after = (fmean(end[name] for name in both) for end in ends)
+    text = f"{heaviest} weighs {before:.3f} at level {levels[0]}, {after:.3f} at level {levels[-1]}"
+    return Check(f"{text} (more)", after > before)
 
 
 def _cost_check(maps: str, cost: float) -> Check:

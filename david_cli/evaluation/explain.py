@@ -7,30 +7,17 @@ Two more results come with each: those of uniform ("even") external maps and of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import takewhile
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from david_cli.errors import InputError, ModelError
-from david_cli.images import image_to_rgb, list_frames, read_image
-from david_cli.inference.deblurrer import DEFAULT_OVERLAP, Deblurrer
-from david_cli.inference.device import resolve_device, resolve_precision
-from david_cli.inference.window import sliding_windows
+from david_cli.errors import ModelError
+from david_cli.inference.deblurrer import DEFAULT_OVERLAP, prepare_deblurrer
 from david_cli.network.david import MODULE_LEVELS, David, DavidConfig, Explained
 from david_cli.network.weights import load_david
-from david_cli.scenes import is_scene_cut
-from david_cli.video.color import planes_to_rgb, to_tensors
-from david_cli.video.frame import Frame
-from david_cli.video.reader import VideoReader, read_info
-
-FOLDER_RATE = 25
-"""Frames per second of a folder of pictures, which has no times."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +33,6 @@ class Explanation:
     """The result if every module weighed the same everywhere."""
     even_internal: Tensor
     """The result if, in every module, every branch weighed the same everywhere."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One frame of a source."""
-
-    number: int
-    """From 1."""
-    rgb: Tensor
-    """(3, H, W), nominally in [0, 1]."""
-    pts: int
-    duration: int
-    time_base: Fraction
-    turns: int = 0
-    """Quarter turns counter-clockwise that a player would show it by."""
 
 
 def module_names(config: DavidConfig) -> tuple[str, ...]:
@@ -145,29 +117,33 @@ class Explainer:
 
     Args:
         network: one with several modules or several branches.
-        device: where to compute.
-        precision: of the arithmetic inside the network.
-        tile: as a Deblurrer takes it, and cut and blended by one.
+        device: as `load_deblurrer` takes it.
+        precision: likewise.
+        tile: likewise; cut and blended by a Deblurrer.
         overlap: pixels that neighbouring tiles share.
         name: what to call the network in reports.
+
+    Raises:
+        UsageError: an impossible device name, precision, tile or overlap.
+        DeviceError: the device is not there.
     """
 
     def __init__(
         self,
         network: David,
         *,
-        device: torch.device,
-        precision: str = "fp32",
-        tile: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: str | int = "auto",
         overlap: int = DEFAULT_OVERLAP,
         name: str = "custom",
     ) -> None:
         self.config = network.config
         self._parts = _Parts(network)
-        self.deblurrer = Deblurrer(
+        self.deblurrer = prepare_deblurrer(
             self._parts,
             device=device,
-            precision=resolve_precision(precision, device),
+            precision=precision,
             tile=tile,
             overlap=overlap,
             guard=False,  # to be seen is what the network did
@@ -178,127 +154,26 @@ class Explainer:
         """Explain the centre of a window (T, 3, H, W), RGB in [0, 1]."""
         channels = self.deblurrer(window[None])[0].cpu()
         parts = torch.split(channels, list(self._parts.sizes))
-        result, external, internal, weights, *maps = parts
+        result, even_external, even_internal, external, *internal = parts
         return Explanation(
-            result, weights if len(weights) else None, tuple(maps), external, internal
+            result,
+            external=external if len(external) else None,
+            internal=tuple(internal),
+            even_external=even_external,
+            even_internal=even_internal,
         )
 
 
-def load_explainer(
-    model: str | Path,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    tile: int | None = None,
-    overlap: int = DEFAULT_OVERLAP,
-) -> Explainer:
-    """Load a model whose attention is to be seen.
-
-    Args:
-        model: a shipped name or a weights file.
-        device: as `load_deblurrer` takes it.
-        precision: as `load_deblurrer` takes it.
-        tile: largest tile edge in pixels, 0 for whole frames, None for what memory holds.
-        overlap: pixels that neighbouring tiles share.
+def load_attentive(model: str | Path) -> David:
+    """Load a network whose attention is to be seen: a shipped name or a weights file.
 
     Raises:
-        UsageError: an impossible device name, precision, tile or overlap.
-        DeviceError: the device is not there.
         ModelError: the model is unknown, damaged, or has no attention.
     """
-    place = resolve_device(device)
     network = load_david(model)
     if network.config.modules == 1 and len(network.config.branches) == 1:
         raise ModelError(
             f"{model} has no attention, one branch does all: choose a model that has it, "
             "such as --model david"
         )
-    return Explainer(
-        network,
-        device=place,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        name=Path(model).stem,
-    )
-
-
-def explain_source(
-    source: Path, explainer: Explainer, first: int = 1, last: int | None = None
-) -> Iterator[tuple[Shot, Explanation]]:
-    """Explain frames ``first`` to ``last`` (from 1, both included) of a video or a folder.
-
-    Windows are those that `david deblur` uses: they end at scene cuts.
-
-    Raises:
-        InputError: nothing readable there, or it ends before ``first``.
-    """
-    radius = explainer.config.frames // 2
-    near = takewhile(
-        lambda shot: last is None or shot.number <= last + radius,
-        _shots(source, first - radius),
-    )
-    number = 0
-    for window in sliding_windows(near, radius=radius, is_cut=_cut_between):
-        number = window[radius].number
-        if first <= number and (last is None or number <= last):
-            yield window[radius], explainer(torch.stack([shot.rgb for shot in window]))
-    if number < first:
-        raise InputError(f"{source} ends before its frame {first}: choose an earlier one")
-
-
-def frame_at(source: Path, time: Fraction) -> int:
-    """Number, from 1, of the frame that a video shows ``time`` seconds after its start.
-
-    Raises:
-        InputError: no video, or it is over by then.
-    """
-    with VideoReader(source) as reader:
-        start = reader.info.start or Fraction(0)
-        frames = (item for item in reader.items() if isinstance(item, Frame))
-        number, end = 0, Fraction(0)
-        for frame in frames:
-            begin = frame.pts * frame.time_base - start
-            if begin > time:
-                return number
-            number, end = number + 1, begin + (frame.duration or 1) * frame.time_base
-    if time >= end:
-        raise InputError(f"{source} is over after {float(end):g} s: choose an earlier frame")
-    return number
-
-
-def count_frames(source: Path) -> int | None:
-    """How many frames a video claims to have, or a folder has; None where nothing says so.
-
-    Raises:
-        InputError: nothing readable there.
-    """
-    return len(list_frames(source)[0]) if source.is_dir() else read_info(source).frame_count
-
-
-def _shots(source: Path, first: int) -> Iterator[Shot]:
-    """The frames of a video or a folder from number ``first`` on."""
-    if not source.is_dir():
-        yield from _video_shots(source, first)
-        return
-    files, _ = list_frames(source)
-    if not files:
-        raise InputError(f"{source} holds no frames (PNG, JPEG, TIFF, WebP or BMP files)")
-    for number, path in enumerate(files, 1):
-        if number >= first:
-            rgb = torch.from_numpy(image_to_rgb(read_image(path)))
-            yield Shot(number, rgb, number, 1, Fraction(1, FOLDER_RATE))
-
-
-def _video_shots(source: Path, first: int) -> Iterator[Shot]:
-    with VideoReader(source) as reader:
-        turns = round(reader.info.rotation / 90) % 4
-        frames = (item for item in reader.items() if isinstance(item, Frame))
-        for number, frame in enumerate(frames, 1):
-            if number >= first:
-                rgb = planes_to_rgb(to_tensors(frame, "cpu"), frame.format, frame.color)
-                yield Shot(number, rgb, frame.pts, frame.duration, frame.time_base, turns)
-
-
-def _cut_between(a: Shot, b: Shot) -> bool:
-    return is_scene_cut(a.rgb, b.rgb)
+    return network

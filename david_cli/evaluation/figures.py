@@ -1,19 +1,14 @@
 """Pictures of results, for people: sheets of blurry input, result and truth, and of attention.
 
 The sheet of attention is the paper's Figure 5: the blurry frame and the result above; below them,
-in a row for each module, its external map and the internal maps of its branches. The attention of a
-video is a video of such sheets.
+in a row for each module, its external map and the internal maps of its branches.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +17,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from david_cli.errors import InputError, OutputError
-from david_cli.evaluation.explain import (
-    Explainer,
-    Explanation,
-    Shot,
-    branch_names,
-    explain_source,
-    module_names,
-)
+from david_cli.evaluation.explain import Explainer, Explanation, branch_names, module_names
+from david_cli.evaluation.shots import Shot, Source, explain_shots
+from david_cli.evaluation.targets import check_target, refuse_source
 from david_cli.images import StillImage, write_image
 from david_cli.images.png import PngChunks
-from david_cli.inference.pipeline import check_target
+from david_cli.inference.stages import Clock
 from david_cli.network.david import DavidConfig
-from david_cli.video.color import add_change, planes_to_rgb, to_arrays
-from david_cli.video.frame import Frame, VideoInfo
-from david_cli.video.reader import VideoReader
-from david_cli.video.streams import EncodeOptions, plan_output
-from david_cli.video.writer import VideoWriter
 
 LABEL_HEIGHT = 22
 """Pixels above each picture."""
@@ -169,7 +153,7 @@ def busiest_crop(picture: Tensor, height: int, width: int) -> tuple[slice, slice
     detail[:, 1:] += grey.diff(dim=1).abs()
     detail[1:] += grey.diff(dim=0).abs()
     height, width = min(height, grey.shape[0]), min(width, grey.shape[1])
-    sums = torch.nn.functional.avg_pool2d(detail[None, None], (height, width), stride=1)[0, 0]
+    sums = F.avg_pool2d(detail[None, None], (height, width), stride=1)[0, 0]
     top, left = divmod(int(sums.argmax()), sums.shape[1])
     return slice(top, top + height), slice(left, left + width)
 
@@ -180,51 +164,47 @@ def to_image(picture: Tensor) -> Image.Image:
     return Image.fromarray(codes.permute(1, 2, 0).numpy())
 
 
-def draw_attention(
-    source: Path,
+def write_sheet(target: Path, sheet: Image.Image) -> None:
+    """Write a sheet as PNG, complete or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_image(target, StillImage(np.asarray(sheet), 8, "rgb", PngChunks((), ()), "png"))
+
+
+def draw_picture(
+    source: Source,
     target: Path,
     explainer: Explainer,
-    first: int = 1,
-    last: int | None = None,
+    number: int = 1,
     *,
     overwrite: bool = False,
-    on_frame: Callable[[int], None] | None = None,
-) -> Path:
-    """Draw the attention of a video's or a folder's frames, as one picture or as a video.
+    clock: Clock | None = None,
+) -> None:
+    """Draw the attention of one frame of a source.
 
     Args:
         source: a video, or a folder of pictures.
-        target: a .png, which takes the frame ``first``; or a video, which takes them all, at their
-            own times and without sound. It appears under this name only when complete.
+        target: the PNG to write.
         explainer: the network.
-        first: frame number, from 1.
-        last: frame number, included; None for the end.
+        number: of the frame, from 1.
         overwrite: whether an existing target may be replaced.
-        on_frame: told the number of frames drawn, after each.
-
-    Returns:
-        The file written: of another suffix where the container asked for cannot hold the video.
+        clock: counts the busy seconds of ``decode``, ``network`` and ``encode``.
 
     Raises:
-        InputError: the source is unreadable, ends before the first frame, or changes its size.
-        OutputError: the target exists, or cannot be written.
+        InputError: the source is unreadable, or ends before the frame.
+        OutputError: the target exists, is part of the source, or cannot be written.
     """
-    check_target(target, overwrite)
-    if not target.absolute().parent.is_dir():
-        raise OutputError(f"{target.parent}: no such folder; create it or choose another with -o")
-    if target.suffix.lower() == ".png":
-        ((shot, seen),) = explain_source(source, explainer, first, first)
-        pixels = np.asarray(_sheet_of(shot, seen, explainer))
-        write_image(target, StillImage(pixels, 8, "rgb", PngChunks((), ()), "png"))
-        if on_frame is not None:
-            on_frame(1)
-        return target
-    explained = explain_source(source, explainer, first, last)
-    sheets = ((shot, _sheet_of(shot, seen, explainer)) for shot, seen in explained)
-    return _write_video(target, sheets, overwrite, on_frame)
+    clock = clock or Clock()
+    refuse_source(source.path, target)
+    check_target(target, overwrite=overwrite)
+    ((shot, seen),) = explain_shots(source, explainer, number, number, clock=clock)
+    with clock.busy("encode"):
+        write_sheet(target, sheet_of(shot, seen, explainer))
 
 
-def _sheet_of(shot: Shot, seen: Explanation, explainer: Explainer) -> Image.Image:
+def sheet_of(shot: Shot, seen: Explanation, explainer: Explainer) -> Image.Image:
     """The sheet of one frame, turned as a player shows it."""
 
     def upright(picture: Tensor) -> Tensor:
@@ -239,61 +219,6 @@ def _sheet_of(shot: Shot, seen: Explanation, explainer: Explainer) -> Image.Imag
     name = explainer.deblurrer.name
     blurry = Panel(f"blurry frame {shot.number}", upright(shot.rgb))
     return attention_sheet(blurry, turned, explainer.config, result=f"result of {name}")
-
-
-def _write_video(
-    target: Path,
-    sheets: Iterator[tuple[Shot, Image.Image]],
-    overwrite: bool,
-    on_frame: Callable[[int], None] | None,
-) -> Path:
-    first = next(sheets)
-    with _described(first[1], first[0].time_base) as reader:
-        plan = plan_output(reader, target, EncodeOptions())
-        check_target(plan.target, overwrite)
-        writer = VideoWriter(plan, reader)
-        try:
-            for done, (shot, sheet) in enumerate(chain([first], sheets), 1):
-                if sheet.size != first[1].size:
-                    raise InputError(
-                        f"frame {shot.number} is of another size than those before: "
-                        "a video cannot hold both; choose others with --frames"
-                    )
-                writer.write(_frame(sheet, shot, first[0].pts, reader.info))
-                if on_frame is not None:
-                    on_frame(done)
-            writer.finish()
-        except BaseException:
-            writer.abort()
-            raise
-    return plan.target
-
-
-@contextmanager
-def _described(sheet: Image.Image, time_base: Fraction) -> Iterator[VideoReader]:
-    """A source that is all a video writer asks about: the size, the colours and the clock.
-
-    The shortest such file is YUV4MPEG2, a line of text and one frame.
-    """
-    width, height = sheet.size
-    ticks = 1 / time_base
-    rate = f"F{ticks.numerator}:{ticks.denominator}"
-    header = f"YUV4MPEG2 W{width} H{height} {rate} Ip A1:1 C420mpeg2\nFRAME\n"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "sheet.y4m")
-        path.write_bytes(header.encode() + bytes(width * height * 3 // 2))
-        with VideoReader(path) as reader:
-            yield reader
-
-
-def _frame(sheet: Image.Image, shot: Shot, start: int, info: VideoInfo) -> Frame:
-    """A sheet as a frame: the planes are flat grey and the picture's difference from it."""
-    rgb = torch.from_numpy(np.array(sheet)).permute(2, 0, 1).float() / 255
-    grey = [torch.full(s, 128.0) for s in info.format.plane_shapes(info.width, info.height)]
-    change = rgb - planes_to_rgb(grey, info.format, info.color)
-    planes = to_arrays(add_change(grey, change, info.format, info.color), info.format)
-    time = shot.pts - start
-    return Frame(planes, info.format, info.color, time, shot.duration, shot.time_base)
 
 
 class _Sheet:

@@ -46,15 +46,12 @@ def has_opencv() -> bool:
     return find_spec("cv2") is not None
 
 
-def align(
-    frame: Tensor, reference: Tensor, *, reduction: int = REDUCTION, consistent: bool = True
-) -> Tensor:
+def align(frame: Tensor, reference: Tensor, *, consistent: bool = True) -> Tensor:
     """Warp a frame onto a reference.
 
     Args:
         frame: (3, H, W) RGB in [0, 1].
         reference: the same, of another moment.
-        reduction: how much smaller the pictures are on which flow is computed.
         consistent: whether the reference fills the places where the flow is inconsistent or leads
             out of the frame. Without, every pixel is the frame's own, as DBN's alignment has it,
             and edges are repeated.
@@ -66,30 +63,28 @@ def align(
         UsageError: OpenCV is not installed.
     """
     frame, reference = frame.detach().float().cpu(), reference.detach().float().cpu()
-    there = optical_flow(reference, frame, reduction=reduction)
+    there = optical_flow(reference, frame)
     warped = warp(frame, there)
     if not consistent:
         return warped
-    back = optical_flow(frame, reference, reduction=reduction)
+    back = optical_flow(frame, reference)
     trust = consistency(there, back)
     return trust * warped + (1 - trust) * reference
 
 
-def align_window(window: Tensor, *, reduction: int = REDUCTION, consistent: bool = True) -> Tensor:
+def align_window(window: Tensor, *, consistent: bool = True) -> Tensor:
     """Warp all frames (T, 3, H, W) onto the centre one, which stays as it is; see ``align``."""
     window = window.detach().float().cpu()
     centre = len(window) // 2
     return torch.stack(
         [
-            frame
-            if i == centre
-            else align(frame, window[centre], reduction=reduction, consistent=consistent)
+            frame if i == centre else align(frame, window[centre], consistent=consistent)
             for i, frame in enumerate(window)
         ]
     )
 
 
-def optical_flow(source: Tensor, target: Tensor, *, reduction: int = REDUCTION) -> Tensor:
+def optical_flow(source: Tensor, target: Tensor) -> Tensor:
     """Where each pixel of the source is in the target: (2, H, W), x and y displacement in pixels.
 
     Raises:
@@ -97,7 +92,7 @@ def optical_flow(source: Tensor, target: Tensor, *, reduction: int = REDUCTION) 
     """
     cv2 = _opencv()
     H, W = source.shape[-2:]
-    small = max(SMALLEST, round(H / reduction)), max(SMALLEST, round(W / reduction))
+    small = max(SMALLEST, round(H / REDUCTION)), max(SMALLEST, round(W / REDUCTION))
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)  # full resolution of the pictures, which are small already
     found = estimator.calc(_grey(source, small), _grey(target, small), None)

@@ -61,6 +61,9 @@ class Method:
     """Training samples seen, likewise."""
     stacked: int | None = None
     """Frames that its only branch stacks; None for everything but a single branch."""
+    levels: tuple[int, ...] | None = None
+    """Blur levels of its last phase of training, none for all there were; None where the weights
+    file does not tell."""
     weights: Path | None = None
     """Its file; None for a method without one, and for one on aligned windows."""
     events: GuardEvents | None = None
@@ -152,7 +155,8 @@ def _files(model: str) -> list[Path]:
 
 def _of_weights(path: Path, aligned: bool, device: str, precision: str) -> Method:
     info = read_info(path)
-    deblurrer = load_deblurrer(path, device=device, precision=precision)
+    # whole frames, unless memory runs out: then tiles are halved, and the events tell
+    deblurrer = load_deblurrer(path, device=device, precision=precision, tile=0)
     # one clip is one scene: without its own cut detection the protocol is exactly as stated
     run = partial(_on_aligned, deblurrer) if aligned else partial(deblurrer.stream, is_cut=None)
     row = info.training.get("row") or info.name
@@ -164,6 +168,7 @@ def _of_weights(path: Path, aligned: bool, device: str, precision: str) -> Metho
         steps=_count(info.training, "steps"),
         samples=_count(info.training, "samples"),
         stacked=_stacked(info.config),
+        levels=_levels(info.training),
         weights=None if aligned else path,
         events=deblurrer.events,
     )
@@ -178,6 +183,15 @@ def _on_aligned(deblurrer: Deblurrer, frames: Iterable[Tensor]) -> Iterator[Tens
 def _stacked(config: Config) -> int | None:
     single = isinstance(config, DavidConfig) and config.modules == 1 and len(config.branches) == 1
     return config.branches[0] if isinstance(config, DavidConfig) and single else None
+
+
+def _levels(training: dict[str, Any]) -> tuple[int, ...] | None:
+    """Blur levels of the last phase; older files do not list their phases."""
+    phases = training.get("phases")
+    last = phases[-1] if isinstance(phases, list) and phases else None
+    if not isinstance(last, dict) or "levels" not in last:
+        return None
+    return tuple(last["levels"]) if isinstance(last["levels"], list) else ()
 
 
 def _count(training: dict[str, Any], key: str) -> int | None:

@@ -18,13 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from david_cli.errors import InputError
-from david_cli.images import list_frames
+from david_cli.images import image_to_rgb, list_frames, read_image, read_image_header
 from david_cli.metrics import psnr, ssim
 
 SMALLEST = 11
@@ -34,7 +32,6 @@ MARGIN = 3
 _LEVEL = re.compile(r"blur(\d+)")
 _TRUTHS = ("sharp", "GT")
 _DEPTHS = ("*", "*/*")  # where clips may lie below the folder that was named
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's own list
 
 Restore = Callable[[Iterable[Tensor]], Iterator[Tensor]]
 """Blurry frames (3, H, W) in [0, 1] in, as many restored frames out, in order."""
@@ -56,6 +53,11 @@ class PairedClip:
     def folder(self) -> Path:
         """What holds the folders of blurry and of sharp frames."""
         return self.sharp[0].parent.parent
+
+    def measured(self, margin: int) -> range:
+        """Indices of the frames that are measured: all but ``margin`` at either end, if any."""
+        count = len(self.blurry)
+        return range(margin, count - margin) if count > 2 * margin else range(count)
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,7 @@ def measure(
         margin: unmeasured frames at either end; none where a clip has no others.
         on_result: told the index and the rounded result (3, H, W) of every frame.
     """
-    count = len(clip.blurry)
-    measured = range(margin, count - margin) if count > 2 * margin else range(count)
+    count, measured = len(clip.blurry), clip.measured(margin)
     reading = _Timed(read_picture(path) for path in clip.blurry)
     restoring = _Timed(round_to_8_bits(frame) for frame in restore(reading))
     quality, done = [], 0
@@ -195,13 +196,12 @@ def by_level(level: int | None) -> tuple[bool, int]:
 
 
 def read_picture(path: Path) -> Tensor:
-    """An 8-bit RGB picture as (3, H, W) float32 in [0, 1]."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
-    except _UNREADABLE as err:
-        raise InputError(_unreadable(path, err)) from err
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    """A picture of any depth and colour model as RGB (3, H, W), float32 in [0, 1].
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return torch.from_numpy(image_to_rgb(read_image(path)))
 
 
 def round_to_8_bits(frame: Tensor) -> Tensor:
@@ -276,7 +276,7 @@ def _pair(folder: Path, level: int | None) -> PairedClip:
             + (f"{alone[example]} has no partner" if example else "a name is there twice")
         )
     size = _common_size([*blurry, *sharp])
-    return PairedClip(folder.parent.name, level, tuple(blurry), tuple(sharp), size)
+    return PairedClip(_name(folder.parent), level, tuple(blurry), tuple(sharp), size)
 
 
 def _common_size(pictures: Sequence[Path]) -> tuple[int, int]:
@@ -295,15 +295,13 @@ def _common_size(pictures: Sequence[Path]) -> tuple[int, int]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except _UNREADABLE as err:
-        raise InputError(_unreadable(path, err)) from err
+    header = read_image_header(path)
+    return header.height, header.width
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    return f"{path} cannot be read as a picture: {error}; replace it, or leave out its clip"
+def _name(folder: Path) -> str:
+    """A folder's name; ``.`` and ``..`` have none of their own."""
+    return (folder.resolve() if folder.name in ("", "..") else folder).name
 
 
 def _told_apart(clips: list[PairedClip]) -> list[PairedClip]:
@@ -314,5 +312,5 @@ def _told_apart(clips: list[PairedClip]) -> list[PairedClip]:
         depth += 1
         for folder, name in names.items():
             if name in repeated:
-                names[folder] = "/".join(folder.absolute().parts[-depth:])
+                names[folder] = "/".join(folder.resolve().parts[-depth:])
     return [replace(clip, name=names[clip.folder]) for clip in clips]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 Cell = str | int | float | None
@@ -42,10 +42,7 @@ class Table:
 
 def to_markdown(table: Table) -> str:
     """The table between its caption and its notes, with the values rounded for reading."""
-    shared = [  # the places of the columns that share a head
-        list(places)
-        for _, places in groupby(range(len(table.columns)), lambda i: table.columns[i].head)
-    ]
+    shared = _shared(table.columns)
     heads = [_escaped(table.columns[places[0]].head) for places in shared]
     numbers = [table.columns[places[0]].form != "{}" for places in shared]
     lines = [_line(heads), f"|{'|'.join('---:' if right else '---' for right in numbers)}|"]
@@ -61,15 +58,41 @@ def to_csv(table: Table) -> str:
     """Columns and rows alone, one value a cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
+    writer.writerow(_names(table.columns))
     writer.writerows([_plain(cell) for cell in row] for row in table.rows)
     return text.getvalue()
 
 
 def to_rows(table: Table) -> list[dict[str, Cell]]:
     """Each row by the names of the columns, for JSON."""
-    names = [column.name for column in table.columns]
+    names = _names(table.columns)
     return [dict(zip(names, map(_plain, row), strict=True)) for row in table.rows]
+
+
+def _shared(columns: tuple[Column, ...]) -> list[list[int]]:
+    """Places of the columns that share a head: neighbours of one head and of several parts.
+
+    A part that is there already begins another head of the same name, such as a clip's "average".
+    """
+    groups: list[list[int]] = []
+    for i, column in enumerate(columns):
+        parts = {columns[j].part for j in groups[-1]} if groups else set()
+        if groups and columns[groups[-1][0]].head == column.head and column.part not in parts:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _names(columns: tuple[Column, ...]) -> list[str]:
+    """Names for programs, no two alike: a later one of the same name gets its number."""
+    seen: Counter[str] = Counter()
+    names = []
+    for column in columns:
+        seen[column.name] += 1
+        again = seen[column.name]
+        names.append(f"{column.name} #{again}" if again > 1 else column.name)
+    return names
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -4,7 +4,7 @@
     ssim     the same of SSIM
     gains    rows are methods, columns the mean gain at each level: what compares weights
     1        Table 1: rows are methods, columns the videos and their average, all levels together
-    2        Table 2: one single branch per number of stacked frames, at level 11
+    2        Table 2: one single branch per number of stacked frames, trained and run on level 11
     3        Table 3: rows are methods, the average at level 7, which is how DVD was made
 
 PSNR is averaged as the paper says (section 4.2): over the frames of a video, whatever their levels,
@@ -93,9 +93,10 @@ def check_tables(
         only = ONLY_LEVEL.get(name)
         if only is not None and not any(clip.level in (None, only) for clip in clips):
             raise InputError(f"--table {name} is of level {only}, and no clip is: add such pairs")
-        if name == "2" and not any(method.stacked for method in methods):
+        if name == "2" and not any(map(_in_table_2, methods)):
             raise UsageError(
-                "--table 2 compares single branches (one module, one branch), and no --model is one"
+                "--table 2 compares single branches (one module, one branch) trained on level 11, "
+                "and no --model is one"
             )
 
 
@@ -229,7 +230,7 @@ def _table_1(results: Sequence[Result]) -> Table:
 
 
 def _table_2(results: Sequence[Result]) -> Table:
-    singles = [r for r in map(_at_level("2"), results) if r.method.stacked]
+    singles = [r for r in map(_at_level("2"), results) if _in_table_2(r.method)]
     singles.sort(key=lambda r: r.method.stacked or 0)
     columns = (
         Column("stacked frames", form="{:d}"),
@@ -237,7 +238,12 @@ def _table_2(results: Sequence[Result]) -> Table:
         *_quality_columns("average"),
     )
     rows = tuple((r.method.stacked, r.method.name, *_average_cells(r)) for r in singles)
-    return Table((*columns, GAIN, *COSTS), rows, _caption("Table 2", singles[0].scores))
+    unknown = [r.method.name for r in singles if r.method.levels is None]
+    notes = (
+        [f"trained on levels that the file does not tell: {', '.join(unknown)}"] if unknown else []
+    )
+    caption = _caption("Table 2", singles[0].scores)
+    return Table((*columns, GAIN, *COSTS), rows, caption, tuple(notes))
 
 
 def _table_3(results: Sequence[Result]) -> Table:
@@ -245,6 +251,11 @@ def _table_3(results: Sequence[Result]) -> Table:
     columns = (Column("method"), *_quality_columns("average"))
     rows = tuple((r.method.name, *_average_cells(r)) for r in chosen)
     return Table((*columns, GAIN, *COSTS), rows, _caption("Table 3", chosen[0].scores))
+
+
+def _in_table_2(method: Method) -> bool:
+    """Whether it is a single branch of Table 2; one whose training is not known may be."""
+    return method.stacked is not None and method.levels in (None, (ONLY_LEVEL["2"],))
 
 
 def _at_level(name: TableName) -> Callable[[Result], Result]:

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from david_cli.evaluation.flow import REDUCTION
 from david_cli.evaluation.flow import align as align_to
 from david_cli.inference.tiling import run_tiled, tile_grid
 from david_cli.inference.window import sliding_windows
-from david_cli.scenes import is_scene_cut
 
 POWER = 11.0
 """Exponent p of the weights: 0 averages, infinity takes the largest magnitude."""
@@ -33,34 +31,25 @@ SMOOTHING = 1 / 50
 BLOCK = 128
 """Edge in pixels of the blocks that video is merged in; neighbours share half of it."""
 
-SHARPENING_SIGMA = 1.0
-"""Standard deviation in pixels of the Gaussian whose residual sharpening adds."""
-
 
 def wfa(
     frames: Iterable[Tensor],
     *,
     window: int = 7,
     align: bool = True,
-    reduction: int = REDUCTION,
     p: float = POWER,
     block: int = BLOCK,
-    iterations: int = 1,
-    sharpen: float = 0.0,
 ) -> Iterator[Tensor]:
     """Deblur a clip by Fourier burst accumulation, lazily and in order.
 
+    One pass, without the papers' optional sharpening.
+
     Args:
-        frames: (3, H, W) RGB in [0, 1]; no burst crosses a scene cut.
-        window: frames merged for each, itself included; fewer at either end of a scene.
+        frames: (3, H, W) RGB in [0, 1], all of one scene.
+        window: frames merged for each, itself included; fewer at either end.
         align: whether neighbours are registered by optical flow first (see ``flow``).
-        reduction: how much smaller the pictures are on which flow is computed.
         p: exponent of the weights.
         block: edge of the blocks in pixels; 0 for whole frames.
-        iterations: passes over the clip, each with the last one's results as input; the published
-            implementation (Anger and Meinhardt-Llopis, IPOL 2017) runs one to four.
-        sharpen: share of its own fine detail added to the last result. The papers' optional last
-            step, for which they remove the noise before.
 
     Yields:
         One (3, H, W) float32 frame on the CPU for each frame that came in, not clipped.
@@ -69,11 +58,8 @@ def wfa(
         UsageError: OpenCV is needed for ``align`` and not installed.
     """
     assert window % 2 == 1, f"a window of {window} frames has no centre"
-    for _ in range(iterations):
-        registered = _bursts(frames, window // 2, reduction if align else None)
-        frames = (accumulate(burst, p=p, block=block) for burst in registered)
-    for frame in frames:
-        yield _sharpened(frame, sharpen) if sharpen else frame
+    for burst in _bursts(frames, window // 2, align=align):
+        yield accumulate(burst, p=p, block=block)
 
 
 def accumulate(frames: Tensor, *, p: float = POWER, block: int = 0) -> Tensor:
@@ -104,7 +90,7 @@ def fourier_weights(spectra: Tensor, p: float) -> Tensor:
         (T, 1, H, W) in [0, 1]; their sum over T is 1.
     """
     sigma = min(spectra.shape[-2:]) * SMOOTHING
-    magnitude = _smooth(spectra.abs().mean(1, keepdim=True), sigma, "circular")
+    magnitude = _smooth(spectra.abs().mean(1, keepdim=True), sigma)
     largest = magnitude.amax(0, keepdim=True)
     # Their ratio, because the eleventh power of a magnitude is out of float32's range.
     raised = torch.where(largest > 0, magnitude / largest, 1.0) ** p
@@ -119,33 +105,26 @@ def _accumulate(frames: Tensor, p: float) -> Tensor:
     return picture
 
 
-def _bursts(frames: Iterable[Tensor], radius: int, reduction: int | None) -> Iterator[Tensor]:
-    """For each frame, itself and its neighbours, registered unless ``reduction`` is None."""
+def _bursts(frames: Iterable[Tensor], radius: int, *, align: bool) -> Iterator[Tensor]:
+    """For each frame, itself and its neighbours, registered where asked for."""
     numbered = enumerate(frame.detach().float().cpu() for frame in frames)
-    for around in sliding_windows(
-        numbered, radius=radius, is_cut=lambda a, b: is_scene_cut(a[1], b[1])
-    ):
+    for around in sliding_windows(numbered, radius=radius):
         centre, reference = around[radius]
         burst = dict(around)  # by number: a frame that the window reflects counts once
-        if reduction is not None:
+        if align:
             for i, frame in burst.items():
                 if i != centre:
-                    burst[i] = align_to(frame, reference, reduction=reduction)
+                    burst[i] = align_to(frame, reference)
         yield torch.stack(list(burst.values()))
 
 
-def _sharpened(frame: Tensor, share: float) -> Tensor:
-    """(3, H, W) with more of what a Gaussian takes from it."""
-    return frame + share * (frame - _smooth(frame, SHARPENING_SIGMA, "replicate"))
-
-
-def _smooth(pictures: Tensor, sigma: float, edges: str) -> Tensor:
-    """Gaussian smoothing of (..., H, W); ``edges`` as torch's padding mode."""
+def _smooth(pictures: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing of (..., H, W), around whose edges the other side follows."""
     H, W = pictures.shape[-2:]
     reach = max(1, math.ceil(4 * sigma))
     steps = torch.arange(-reach, reach + 1, device=pictures.device)
     kernel = torch.exp(-steps.square() / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    planes = F.pad(pictures.reshape(-1, 1, H, W), (reach,) * 4, mode=edges)
+    planes = F.pad(pictures.reshape(-1, 1, H, W), (reach,) * 4, mode="circular")
     planes = F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None])
     return planes.reshape(pictures.shape)

@@ -31,7 +31,14 @@ from david_cli.inference.window import sliding_windows
 from david_cli.network.weights import load_network
 from david_cli.scenes import is_scene_cut
 
-__all__ = ["Deblurrer", "GuardEvents", "Network", "check_tile", "load_deblurrer"]
+__all__ = [
+    "Deblurrer",
+    "GuardEvents",
+    "Network",
+    "check_tile",
+    "load_deblurrer",
+    "prepare_deblurrer",
+]
 
 DEFAULT_OVERLAP = 112
 """Pixels shared by neighbouring tiles."""
@@ -222,19 +229,43 @@ def load_deblurrer(
         DeviceError: the device is not there.
         ModelError: the model is unknown or damaged.
     """
-    place = resolve_device(device)
-    arithmetic = resolve_precision(precision, place)
-    edge = None if tile == "auto" else _as_pixels(tile)
     if model == "auto":
-        model = "david-lite" if place.type == "cpu" else "david"
-    network = load_network(model)
+        model = "david-lite" if resolve_device(device).type == "cpu" else "david"
+    return prepare_deblurrer(
+        load_network(model),
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        name=Path(model).stem,
+    )
+
+
+def prepare_deblurrer(
+    network: Network,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    tile: str | int = "auto",
+    overlap: int = DEFAULT_OVERLAP,
+    guard: bool = True,
+    name: str = "custom",
+) -> Deblurrer:
+    """Make a network ready to run, with settings as people type them; see `load_deblurrer`.
+
+    Raises:
+        UsageError: an impossible device name, precision, tile or overlap.
+        DeviceError: the device is not there.
+    """
+    place = resolve_device(device)
     return Deblurrer(
         network,
         device=place,
-        precision=arithmetic,
-        tile=edge,
+        precision=resolve_precision(precision, place),
+        tile=None if tile == "auto" else _as_pixels(tile),
         overlap=overlap,
-        name=Path(model).stem,
+        guard=guard,
+        name=name,
     )
 
 

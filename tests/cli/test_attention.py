@@ -13,6 +13,7 @@ from david_cli.network.david import DavidConfig
 from david_cli.network.weights import save_network
 from tests.evaluation.folders import paint_dvd, paint_levels
 from tests.evaluation.networks import constant_network, random_network
+from tests.video.clips import Clip, make_clip
 
 DUAL = DavidConfig(branches=(1, 7), modules=3, widths=(4, 4), attention_widths=(4, 4))
 
@@ -73,28 +74,79 @@ def test_frames_become_a_video(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["start", "done"]
     assert (events[0]["total"], events[-1]["frames"]) == (3, 3)
+    assert (events[0]["source"], events[0]["target"]) == (str(frame_folder), str(target))
+    assert (events[-1]["source"], events[-1]["target"]) == (str(frame_folder), str(target))
+    told = events[-2]
+    assert (told["event"], told["total"]) == ("progress", 3)
+    for event in (told, events[-1]):
+        assert event["bottleneck"] in ("decode", "network", "encode")
+        assert event["stage_seconds"]
+    assert events[-1]["warnings"] == []
     assert run(command) == 4
     assert "--yes" in capsys.readouterr().err
     assert run([*command, "--yes", "--frames", "9-99", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_measuring_says_what_attention_is_worth(
-    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["a.mkv", "a.png"])
+def test_what_was_lost_is_told(
+    dual: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
+    """The last frame of a clip that ends within it; the frames asked for are the first."""
+    source = make_clip(tmp_path / "clip.y4m", Clip(codec="rawvideo"))
+    source.write_bytes(source.read_bytes()[:-1000])
+    chosen = ["--frames", "9-20"] if name == "a.mkv" else ["--frame", "9"]
+    command = ["attention", str(source), "-o", str(tmp_path / name), "--model", str(dual)]
+    assert run([*command, *chosen, "--progress", "json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (warning,) = [event["message"] for event in events if event["event"] == "warning"]
+    assert warning.startswith("decoding stopped at frame 9 (0.360 s)")
+    assert events[-1]["warnings"] == [warning]
+
+
+def test_a_picture_is_one_frame(
+    frame_folder: Path, dual: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["attention", str(frame_folder), "--frame", "3", "-o", str(tmp_path / "a.png")]
+    assert run([*command, "--model", str(dual), "--progress", "json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["start", "progress", "done"]
+    assert [event.get("total") for event in events] == [1, 1, None]
+    assert events[-1]["frames"] == 1
+
+
+def test_measuring_says_what_attention_is_worth(
+    pairs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from david_cli.inference import deblurrer as running
+
+    def asked(*_: object) -> int:
+        raise AssertionError("frames are whole, however much memory there is")
+
     model = tmp_path / "known.safetensors"
     mix = {"external": [0.2, 0.2, 0.6], "internal": [0.1, 0.9]}  # adds 0.6 * 0.9 * 30 = 16.2
     save_network(constant_network(DUAL, [[0, 0], [0, 0], [0, 30]], **mix), model, {})
-    assert run(["attention", str(pairs), "--measure", "--model", str(model)]) == 0
+    monkeypatch.setattr(running, "tile_for_memory", asked)
+    command = ["attention", str(pairs), "--measure", "--model", str(model), "--device", "cpu"]
+    assert run(command) == 0
     out, err = capsys.readouterr()
     assert "| module 11 | 0.600 | 0.600 | 0.600 |" in out
     assert "| module 7: 1 frame | 0.100 | 0.100 | 0.100 |" in out
-    assert "The attention of known is degenerate:" in out
+    assert "The attention of known (on cpu, fp32) is degenerate:" in out
     assert "- NO: module 11 weighs 0.600 at level 3, 0.600 at level 15" in out
     assert "clip 2 of 2: clip, level 15" in err
-    assert run(["attention", str(pairs), "--measure", "--model", str(model), "--json"]) == 0
+    assert run([*command, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["model"], facts["degenerate"]) == ("known", True)
+    assert [facts[key] for key in ("device", "precision", "tile", "margin")] == [
+        "cpu",
+        "fp32",
+        0,
+        3,
+    ]
     assert [row["level 15"] for row in facts["external"]] == pytest.approx(
         [0.2, 0.2, 0.6], abs=1e-3
     )
@@ -109,6 +161,7 @@ def test_clips_of_unknown_level_are_measured(
     assert run(["attention", str(video.parent), "--measure", "--model", str(dual), "-q"]) == 0
     out, err = capsys.readouterr()
     assert (out.splitlines()[0], err) == ("| mean external weight | all | mean |", "")
+    assert "- not judged: module 11 weighs more where blur is heavier" in out
 
 
 @pytest.mark.parametrize(
@@ -139,6 +192,12 @@ def test_clips_of_unknown_level_are_measured(
         ("pairs --measure --model tiny", 5, "--model david"),
         ("clip -o a.png --tile 3", 2, "tile"),
         ("clip -o clip", 4, "input itself"),
+        ("missing.mp4 -o clip", 3, "missing.mp4"),
+        ("clip -o a.txt", 2, "a.txt: neither .png nor a video"),
+        ("clip -o a", 2, "a: neither .png nor a video"),
+        ("clip -o a.gif", 2, ".png"),
+        ("folder -o scans/f1.png --yes", 4, "inside of the input"),
+        ("folder -o scans/new.mp4 --yes", 4, "inside of the input"),
     ],
 )
 def test_bad_input_is_one_line_a_code_and_no_file(

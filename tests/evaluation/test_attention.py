@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from david_cli.errors import InputError, ModelError
+from david_cli.errors import ModelError
 from david_cli.evaluation.attention import (
     ClipAttention,
     attention_tables,
+    is_degenerate,
     judge,
     measure_attention,
 )
 from david_cli.evaluation.explain import (
     Explainer,
     branch_names,
-    count_frames,
     dissect,
     even_results,
-    explain_source,
-    frame_at,
-    load_explainer,
+    load_attentive,
     module_names,
 )
 from david_cli.evaluation.pairs import find_clips
 from david_cli.evaluation.render import to_rows
-from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.deblurrer import prepare_deblurrer
 from david_cli.network.david import DavidConfig, Explained
 from david_cli.network.weights import save_network
-from tests.evaluation.folders import paint, paint_levels, psnr_of
+from tests.evaluation.folders import paint_levels, psnr_of
 from tests.evaluation.networks import constant_network, random_network
-from tests.video.clips import Clip, make_clip
 
-CPU = torch.device("cpu")
 DUAL = DavidConfig(branches=(1, 3, 5, 7), modules=3, widths=(4, 4), attention_widths=(4, 4))
 INTERNAL = replace(DUAL, modules=1)
 EXTERNAL = replace(DUAL, branches=(7,))
@@ -85,7 +81,7 @@ def test_even_results_by_hand() -> None:
 @pytest.mark.parametrize("config", [DUAL, INTERNAL, EXTERNAL])
 def test_an_explainer_gives_what_the_network_explains(config: DavidConfig) -> None:
     network, window = random_network(config), torch.rand(7, 3, 21, 30)
-    seen = Explainer(network, device=CPU, tile=0)(window)
+    seen = Explainer(network, device="cpu", tile=0)(window)
     with torch.no_grad():
         explained = network.explain(window[None])
     assert torch.equal(seen.result, explained.output[0])
@@ -99,8 +95,9 @@ def test_an_explainer_gives_what_the_network_explains(config: DavidConfig) -> No
 
 def test_tiles_blend_the_maps_like_the_picture() -> None:
     network, window = random_network(DUAL), torch.rand(7, 3, 40, 56)
-    seen = Explainer(network, device=CPU, tile=24, overlap=8)(window)
-    picture = Deblurrer(network, device=CPU, tile=24, overlap=8, guard=False)(window[None])[0]
+    settings: dict[str, Any] = {"device": "cpu", "tile": 24, "overlap": 8}
+    seen = Explainer(network, **settings)(window)
+    picture = prepare_deblurrer(network, **settings, guard=False)(window[None])[0]
     assert torch.equal(seen.result, picture)
     assert seen.external is not None
     for maps in (seen.external, *seen.internal):
@@ -113,7 +110,7 @@ def test_costs_by_hand(tmp_path: Path) -> None:
     light, heavy = find_clips(tmp_path)
     internal = replace(DUAL, modules=1, branches=(1, 3))
     network = constant_network(internal, [[10, 30]], internal=[0.05, 0.95])
-    explainer = Explainer(network, device=CPU)
+    explainer = Explainer(network, device="cpu")
     at_3, at_7 = (measure_attention(clip, explainer) for clip in (light, heavy))
     assert (at_3.clip, at_3.level, at_7.level) == ("clip", 3, 7)
     assert at_3.external == ()
@@ -135,7 +132,7 @@ def test_external_costs_and_weights_by_hand(tmp_path: Path) -> None:
     paint_levels(tmp_path / "clip", {3: [-20] * 8})
     external = [0.05, 0.15, 0.8]  # 0.05 * 0 + 0.15 * 20 + 0.8 * 20 = 19, evenly 13.33
     network = constant_network(EXTERNAL, [[0], [20], [20]], external=external)
-    found = measure_attention(find_clips(tmp_path)[0], Explainer(network, device=CPU))
+    found = measure_attention(find_clips(tmp_path)[0], Explainer(network, device="cpu"))
     assert found.external == pytest.approx(external, abs=1e-5)
     assert found.internal == ()
     assert found.psnr == pytest.approx(psnr_of(1))
@@ -148,7 +145,7 @@ def test_external_costs_and_weights_by_hand(tmp_path: Path) -> None:
 def test_the_ends_of_a_clip_are_not_measured(tmp_path: Path) -> None:
     paint_levels(tmp_path / "clip", {3: [*[90] * 3, 5, 5, *[90] * 3]})
     network = constant_network(EXTERNAL, [[0]] * 3, external=[0.2, 0.3, 0.5])
-    found = measure_attention(find_clips(tmp_path)[0], Explainer(network, device=CPU))
+    found = measure_attention(find_clips(tmp_path)[0], Explainer(network, device="cpu"))
     assert found.psnr == pytest.approx(psnr_of(5))
 
 
@@ -187,7 +184,30 @@ def test_degenerate_attention_is_called_so(
 def test_only_what_a_model_has_is_judged() -> None:
     assert [c.text[:13] for c in judge(clips(), INTERNAL)] == ["even internal"]
     assert len(judge(clips(), EXTERNAL)) == 3
-    assert len(judge(clips()[:1], EXTERNAL)) == 2  # one level alone cannot rise
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        clips()[:1],  # one level alone cannot rise
+        [replace(clip, level=None) for clip in clips()],
+        [replace(clip, clip=str(clip.level)) for clip in clips()],  # no clip is there at both ends
+    ],
+)
+def test_what_cannot_be_compared_is_not_judged(measured: list[ClipAttention]) -> None:
+    checks = judge(measured, EXTERNAL)
+    assert [check.holds for check in checks] == [True, None, True]
+    assert is_degenerate(checks) is None
+    assert is_degenerate([*checks, replace(checks[0], holds=False)]) is True
+    assert is_degenerate(judge(clips(), EXTERNAL)) is False
+
+
+def test_only_clips_at_both_ends_are_compared() -> None:
+    """Another clip, all at the lightest level, has the last module weigh more than any."""
+    other = replace(clips()[0], clip="b", external=(0.0, 0.1, 0.9))
+    (check,) = [c for c in judge([*clips(), other], EXTERNAL) if "weighs" in c.text]
+    assert check.holds
+    assert check.text == "module 11 weighs 0.100 at level 3, 0.500 at level 15 (more)"
 
 
 def test_names() -> None:
@@ -200,43 +220,4 @@ def test_a_model_without_attention_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "single.safetensors"
     save_network(random_network(SINGLE), path, {})
     with pytest.raises(ModelError, match=r"no attention.*--model david"):
-        load_explainer(path, device="cpu")
-
-
-@pytest.mark.parametrize("centre", [1, 2, 5, 12])
-def test_frames_of_a_folder_get_the_windows_of_the_whole(tmp_path: Path, centre: int) -> None:
-    folder = paint(tmp_path / "scans", [100 + 3 * i for i in range(12)])
-    explainer = Explainer(random_network(EXTERNAL), device=CPU, tile=0)
-    whole = {shot.number: (shot, seen) for shot, seen in explain_source(folder, explainer)}
-    assert list(whole) == list(range(1, 13))
-    ((shot, seen),) = explain_source(folder, explainer, centre, centre)
-    assert shot.number == centre
-    assert torch.equal(shot.rgb, whole[centre][0].rgb)
-    assert float(shot.rgb[0, 0, 0]) == pytest.approx((100 + 3 * (centre - 1)) / 255)
-    assert torch.equal(seen.result, whole[centre][1].result)
-    part = explain_source(folder, explainer, centre, 99)
-    assert [shot.number for shot, _ in part] == list(range(centre, 13))
-
-
-def test_frames_beyond_the_end_are_an_error(tmp_path: Path) -> None:
-    folder = paint(tmp_path / "scans", [100] * 4)
-    explainer = Explainer(random_network(EXTERNAL), device=CPU)
-    for number in (5, 6, 99):
-        with pytest.raises(InputError, match=f"ends before its frame {number}"):
-            list(explain_source(folder, explainer, number, number))
-    with pytest.raises(InputError, match="holds no frames"):
-        list(explain_source(tmp_path, explainer))
-
-
-def test_the_frame_at_a_time_is_the_one_on_the_screen(tmp_path: Path) -> None:
-    times = [3, 4, 5, 9, 10]  # of 25 a second: the third frame stays for four
-    clip = make_clip(tmp_path / "clip.mkv", Clip(times=times))
-    shown = [frame_at(clip, Fraction(t, 100)) for t in (0, 3, 4, 8, 23, 24, 31)]
-    assert shown == [1, 1, 2, 3, 3, 4, 5]
-    with pytest.raises(InputError, match="over after"):
-        frame_at(clip, Fraction(33, 100))
-
-
-def test_frames_are_counted(tmp_path: Path) -> None:
-    assert count_frames(make_clip(tmp_path / "clip.mp4", Clip())) == 10
-    assert count_frames(paint(tmp_path / "scans", [1, 2])) == 2
+        load_attentive(path)

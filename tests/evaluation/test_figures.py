@@ -1,38 +1,26 @@
-"""Sheets: what is drawn where, with which numbers; and files that are whole or not there."""
+"""Sheets: what is drawn where, and with which numbers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
-from david_cli.errors import InputError, OutputError
-from david_cli.evaluation import figures
-from david_cli.evaluation.explain import Explainer, Explanation
+from david_cli.evaluation.explain import Explanation
 from david_cli.evaluation.figures import (
     GAP,
     LABEL_HEIGHT,
     Panel,
     attention_sheet,
     comparison_sheet,
-    draw_attention,
     fitted,
     labelled_maps,
     weight_colors,
 )
 from david_cli.network.david import DavidConfig
-from tests.evaluation.folders import paint
-from tests.evaluation.networks import constant_network
-from tests.footage import plain_decode
-from tests.video.clips import Clip, make_clip
 
 H, W = 160, 320
 """As large as a map is drawn, so that its pixels are those of the sheet."""
@@ -138,95 +126,3 @@ def test_panels_of_a_comparison_lie_in_rows() -> None:
     assert pixel(sheet, x, y) == (40, 40, 40)
     assert pixel(sheet, x + 18 + GAP, y) == (80, 80, 80)
     assert pixel(sheet, x, y + 12 + LABEL_HEIGHT + GAP) == (120, 120, 120)
-
-
-@pytest.fixture
-def explainer() -> Explainer:
-    weights = {"external": [0.2, 0.3, 0.5], "internal": [0.1, 0.9]}
-    network = constant_network(DUAL, [[0, 0]] * 3, **weights)
-    return Explainer(network, device=torch.device("cpu"), name="tiny")
-
-
-def test_a_video_shows_what_the_picture_shows(tmp_path: Path, explainer: Explainer) -> None:
-    times = [3, 4, 5, 9, 10, 11]
-    clip = make_clip(tmp_path / "clip.mkv", Clip(times=times))
-    counted: list[int] = []
-    film = draw_attention(clip, tmp_path / "a.mkv", explainer, 2, 4, on_frame=counted.append)
-    assert (film, counted) == (tmp_path / "a.mkv", [1, 2, 3])
-    shown = plain_decode(film)
-    assert [time - shown.times[0] for time in shown.times] == [Fraction(t, 25) for t in (0, 1, 5)]
-    for number, planes in zip((2, 4), (shown.frames[0], shown.frames[2]), strict=True):
-        picture = draw_attention(clip, tmp_path / f"{number}.png", explainer, number)
-        luma = np.asarray(Image.open(picture)) @ (0.2126, 0.7152, 0.0722) * 219 / 255 + 16
-        assert planes[0].shape == luma.shape
-        assert np.abs(planes[0] - luma).mean() < 1
-    assert {path.name for path in tmp_path.iterdir()} == {"clip.mkv", "a.mkv", "2.png", "4.png"}
-
-
-def test_a_folder_becomes_a_video_too(tmp_path: Path, explainer: Explainer) -> None:
-    folder = paint(tmp_path / "scans", [100] * 5)
-    shown = plain_decode(draw_attention(folder, tmp_path / "a.mp4", explainer))
-    assert len(shown.frames) == 5
-    assert shown.times[4] - shown.times[0] == Fraction(4, 25)
-
-
-@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_frames_are_shown_upright(tmp_path: Path, explainer: Explainer, rotation: int) -> None:
-    """Sheets of a turned video are those of its pictures turned counter-clockwise."""
-    clip = make_clip(tmp_path / "clip.mkv", Clip(codec="ffv1", rotation=rotation))
-    plain = make_clip(tmp_path / "plain.mkv", Clip(codec="ffv1"))
-    sheets = [
-        np.asarray(Image.open(draw_attention(video, tmp_path / f"{video.stem}.png", explainer)))
-        for video in (clip, plain)
-    ]
-    assert (sheets[0].shape == sheets[1].shape) == (rotation in (0, 180))
-    # 48x32 and 32x48 frames are drawn 12 times as large
-    turned, straight = (
-        sheet[GAP + LABEL_HEIGHT :, GAP:][: 12 * h : 12, : 12 * w : 12]
-        for sheet, (h, w) in zip(
-            sheets, ((48, 32) if rotation in (90, -90) else (32, 48), (32, 48)), strict=True
-        )
-    )
-    assert np.array_equal(turned, np.rot90(straight, rotation // 90))
-
-
-class Interrupted(Exception):
-    pass
-
-
-@pytest.mark.parametrize("name", ["a.mp4", "a.png"])
-def test_what_goes_wrong_leaves_nothing(
-    tmp_path: Path, explainer: Explainer, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    folder = paint(tmp_path / "scans", [100] * 5)
-    drawn: Iterator[int] = iter(range(9))
-    draw = figures.attention_sheet
-
-    def failing(*arguments: Tensor, **options: str) -> Image.Image:
-        if next(drawn) == (0 if name == "a.png" else 2):
-            raise Interrupted
-        return draw(*arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(figures, "attention_sheet", failing)
-    with pytest.raises(Interrupted):
-        draw_attention(folder, tmp_path / name, explainer)
-    assert list(tmp_path.iterdir()) == [folder]
-
-
-def test_targets_that_cannot_be(tmp_path: Path, explainer: Explainer) -> None:
-    folder = paint(tmp_path / "scans", [100] * 3)
-    (tmp_path / "a.png").write_text("precious")
-    for target, words in (("a.png", "exists"), ("no/a.mp4", "no such folder"), ("scans", "folder")):
-        with pytest.raises(OutputError, match=words):
-            draw_attention(folder, tmp_path / target, explainer)
-    assert (tmp_path / "a.png").read_text() == "precious"
-    draw_attention(folder, tmp_path / "a.png", explainer, overwrite=True)
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_frames_of_two_sizes_are_no_video(tmp_path: Path, explainer: Explainer) -> None:
-    folder = paint(tmp_path / "scans", [100] * 3)
-    Image.new("RGB", (40, 30)).save(folder / "0003.png")
-    with pytest.raises(InputError, match=re.escape("frame 4 is of another size")):
-        draw_attention(folder, tmp_path / "a.mp4", explainer)
-    assert list(tmp_path.iterdir()) == [folder]

@@ -12,13 +12,17 @@ from torch import Tensor
 
 from david_cli.errors import ModelError, UsageError
 from david_cli.evaluation import methods as module
+from david_cli.evaluation.flow import align, align_window
 from david_cli.evaluation.methods import Method, load_methods, score_methods
 from david_cli.evaluation.pairs import PairedClip, find_clips
+from david_cli.evaluation.wfa import BLOCK, accumulate
+from david_cli.inference import deblurrer as running
 from david_cli.network.build import Config, build, count_gmacs, count_parameters
 from david_cli.network.david import DavidConfig
 from david_cli.network.dbn import DbnConfig
-from david_cli.network.weights import save_network
+from david_cli.network.weights import load_network, save_network
 from tests.evaluation.folders import SIZE, paint_dvd, psnr_of
+from tests.evaluation.test_flow import texture
 
 SINGLE = DavidConfig(modules=1, branches=(3,), widths=(4, 4), attention_widths=(4,))
 INTERNAL = DavidConfig(modules=1, branches=(1, 7), widths=(4, 4), attention_widths=(4,))
@@ -53,6 +57,36 @@ def test_a_weights_file_brings_its_costs_and_its_history(tmp_path: Path) -> None
     assert method.gmacs == count_gmacs(SINGLE)
     assert (method.steps, method.samples, method.stacked) == (1200, 38400, 3)
     assert method.weights == path
+
+
+@pytest.mark.parametrize(
+    ("phases", "levels"),
+    [
+        ([{"levels": [3, 7]}, {"levels": [11]}], (11,)),
+        ([{"levels": [11]}, {"levels": None}], ()),
+        ([{"levels": [3, 7]}], (3, 7)),
+        ([{"steps": 5}], None),
+        ([], None),
+        ("many", None),
+    ],
+)
+def test_the_levels_are_those_of_the_last_phase(
+    tmp_path: Path, phases: object, levels: tuple[int, ...] | None
+) -> None:
+    (method,) = load_methods([str(weights(tmp_path / "a.safetensors", phases=phases))])
+    assert method.levels == levels
+
+
+def test_frames_are_whole_whatever_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "tile_for_memory", lambda *_: 224)
+    path = weights(tmp_path / "a.safetensors")
+    (method,) = load_methods([str(path)], device="cpu")
+    wide = texture(16, 320)
+    with torch.no_grad():
+        expected = load_network(path)(wide.expand(1, 7, -1, -1, -1))[0]
+    assert torch.equal(next(method.run(iter([wide]))), expected)
 
 
 @pytest.mark.parametrize("training", [{}, {"row": "", "steps": "many", "command": {"steps": 9}}])
@@ -111,26 +145,47 @@ def test_without_opencv_flow_is_refused_before_the_work(
         load_methods(["input", name])
 
 
-def test_flow_runs_weights_on_aligned_windows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[Tensor] = []
+def shaken(count: int) -> list[Tensor]:
+    """A scene that moves by a few pixels a frame, (3, 48, 64), and then another."""
+    scenes = texture(64, 96), 1 - texture(64, 96, seed=2)
+    return [
+        scenes[i >= 4][:, 2 * i % 7 : 2 * i % 7 + 48, 3 * i % 8 : 3 * i % 8 + 64]
+        for i in range(count)
+    ]
 
-    def align_window(window: Tensor, *, consistent: bool) -> Tensor:
-        seen.append(window)
-        return window[len(window) // 2].expand_as(window)
 
-    monkeypatch.setattr(module, "has_opencv", lambda: True)
-    monkeypatch.setattr(module, "align_window", align_window)
-    path = str(weights(tmp_path / "dbn.safetensors", DBN, row="DBN"))
-    plain, flow = load_methods([path, f"flow:{path}"], device="cpu")
+def test_flow_runs_weights_on_aligned_windows(tmp_path: Path) -> None:
+    path = weights(tmp_path / "dbn.safetensors", DBN, row="DBN")
+    plain, flow = load_methods([str(path), f"flow:{path}"], device="cpu")
     assert (flow.name, flow.weights) == ("DBN, flow", None)
-    still = [f for f in frames() for _ in range(5)][2::5]  # every window is its centre five times
-    results = list(flow.run(iter(still)))
-    assert [w.shape for w in seen] == [(5, 3, *SIZE)] * 6
-    assert all(torch.equal(w[2], f) for w, f in zip(seen, still, strict=True))
-    for frame, result in zip(still, results, strict=True):
-        torch.testing.assert_close(result, next(plain.run(iter([frame]))))
+    clip = shaken(7)
+    found = list(flow.run(iter(clip)))
+    assert len(found) == 7
+    network = load_network(path)
+    for i in (2, 3, 4):  # windows of five, across the cut: the network's own is not looked for
+        window = align_window(torch.stack(clip[i - 2 : i + 3]), consistent=False)
+        with torch.no_grad():
+            expected = network(window[None])[0]
+        torch.testing.assert_close(found[i], expected)
+    assert not torch.allclose(found[2], list(plain.run(iter(clip)))[2], atol=1e-3)
+
+
+def test_wfa_merges_all_neighbours_of_a_clip() -> None:
+    """As networks do, it takes one clip for one scene."""
+    (method,) = load_methods(["wfa-noalign"])
+    clip = shaken(8)
+    found = list(method.run(iter(clip)))
+    for i in range(8):
+        burst = torch.stack(clip[max(0, i - 3) : i + 4])
+        torch.testing.assert_close(found[i], accumulate(burst, block=BLOCK))
+
+
+def test_wfa_aligns_neighbours_first() -> None:
+    (method,) = load_methods(["wfa"])
+    clip = shaken(4)
+    burst = torch.stack([f if f is clip[1] else align(f, clip[1]) for f in clip])
+    found = list(method.run(iter(clip)))
+    torch.testing.assert_close(found[1], accumulate(burst, block=BLOCK))
 
 
 def test_every_method_runs_once_over_every_clip(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -218,7 +221,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no picture": (
         lambda v: (v / "GT" / "0001.png").write_text("text"),
-        "GT/0001.png cannot be read as a picture",
+        "GT/0001.png cannot be read as an image",
     ),
     "cut picture": (lambda v: _cut(v / "input" / "0003.png"), "input/0003.png cannot be read"),
 }
@@ -241,3 +244,36 @@ def test_pictures_are_rgb_in_unit_range(root: Path) -> None:
     picture = read_picture(root / "clip" / "sharp" / "0000.png")
     assert picture.shape == (3, *SIZE)
     torch.testing.assert_close(picture, torch.full_like(picture, 100 / 255))
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_pictures_of_16_bits_keep_them(tmp_path: Path, name: str) -> None:
+    codes = np.random.default_rng(0).integers(0, 65536, (*SIZE, 3), np.uint16)
+    encode = imagecodecs.png_encode if name.endswith("png") else imagecodecs.tiff_encode
+    (tmp_path / name).write_bytes(encode(codes))
+    expected = torch.from_numpy(codes.astype(np.float32) / 65535).permute(2, 0, 1)
+    torch.testing.assert_close(read_picture(tmp_path / name), expected)
+
+
+def test_clips_of_16_bits_are_measured(tmp_path: Path) -> None:
+    """Frames one 8-bit code too bright, where half of a code is not lost on the way."""
+    for side, grey in (("input", 100.5), ("GT", 99.5)):
+        codes = np.full((*SIZE, 3), round(grey * 257), np.uint16)
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "0.png").write_bytes(imagecodecs.png_encode(codes))
+    (clip,) = find_clips(tmp_path)
+    assert clip.size == SIZE
+    error = 99.5 - 96  # 100.5 - 4.2, rounded to 8 bits
+    assert measure(clip, darker).psnr == pytest.approx(
+        psnr_of(1) - 20 * math.log10(error), abs=0.01
+    )
+
+
+@pytest.mark.parametrize("place", [".", "..", "../clip"])
+def test_a_clip_named_by_where_one_stands_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    clip = paint_levels(tmp_path / "clip", {3: [1]})
+    (clip / "below").mkdir()
+    monkeypatch.chdir(clip / "below" if place == ".." else clip)
+    assert [found.name for found in find_clips(Path(place))] == ["clip"]

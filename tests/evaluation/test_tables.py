@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,12 @@ def test_table_1_has_each_video_and_the_average_beside_the_costs() -> None:
 def test_table_2_is_of_single_branches_at_level_11_by_stacked_frames() -> None:
     at_11 = score("long", 11, 2, 20.0), score("short", 11, 2, 23.0)
     results = [
-        result("nine", (*LONG_AND_SHORT, at_11[1]), stacked=9),
-        result("Dual Att", at_11),
-        result("one", (*at_11, score("long", 7, 9, 99.0)), stacked=1),
+        result("nine", (*LONG_AND_SHORT, at_11[1]), stacked=9, levels=(11,)),
+        result("Dual Att", at_11, levels=(11,)),
+        result("one", (*at_11, score("long", 7, 9, 99.0)), stacked=1, levels=(11,)),
+        result("of level 3", at_11, stacked=7, levels=(3,)),
+        result("of levels 7 and 11", at_11, stacked=7, levels=(7, 11)),
+        result("of all levels", at_11, stacked=7, levels=()),
     ]
     (table,) = tables_of(results, "2")
     rows = to_rows(table)
@@ -101,6 +105,14 @@ def test_table_2_is_of_single_branches_at_level_11_by_stacked_frames() -> None:
     assert [row["average PSNR"] for row in rows] == [21.5, 21.5]
     assert [row["gain in dB"] for row in rows] == [1.0, 1.0]
     assert "2 videos, 4 frames of level 11." in table.caption
+    assert table.notes == ()
+
+
+def test_table_2_keeps_single_branches_of_unknown_training_and_says_so() -> None:
+    results = [result("old", stacked=7), result("new", stacked=5, levels=(11,))]
+    (table,) = tables_of(results, "2")
+    assert [row["method"] for row in to_rows(table)] == ["new", "old"]
+    assert table.notes == ("trained on levels that the file does not tell: old",)
 
 
 def test_table_3_is_of_level_7() -> None:
@@ -191,8 +203,9 @@ def test_tables_that_would_be_empty_are_refused() -> None:
     dual, single = Method("Dual", iter), Method("Single", iter, stacked=3)
     with pytest.raises(InputError, match="--table 3 is of level 7, and no clip is"):
         check_tables(["levels", "3"], [dual], [clip(11)])
-    with pytest.raises(UsageError, match="single branches"):
-        check_tables(["2"], [dual], [clip(11)])
+    other = replace(single, levels=(3,))
+    with pytest.raises(UsageError, match=r"single branches .* trained on level 11"):
+        check_tables(["2"], [dual, other], [clip(11)])
     for level in (11, None):
         check_tables(["1", "2"], [dual, single], [clip(3), clip(level)])
 
@@ -227,6 +240,17 @@ def test_methods_for_programs_have_costs_and_averages() -> None:
     (row,) = to_rows(methods_table([result("A", parameters=7, stacked=3)]))
     assert (row["name"], row["parameters"], row["stacked_frames"]) == ("A", 7, 3)
     assert (row["psnr"], row["ssim"], row["gain"]) == (34.0, 0.34, 1.15)
+
+
+def test_a_clip_called_average_is_not_the_average() -> None:
+    scores = (score("a", 7, 1, 20.0), score("average", 7, 1, 30.0))
+    (table,) = tables_of([result("A", scores)], "1")
+    head, _, row = to_markdown(table).splitlines()[2:5]
+    assert head.startswith("| method | a | average | average | M parameters |")
+    assert row.startswith("| A | 20.00 (0.2000) | 30.00 (0.3000) | 25.00 (0.2500) |")
+    (values,) = to_rows(table)
+    assert (values["average PSNR"], values["average PSNR #2"]) == (30.0, 25.0)
+    assert "average PSNR,average SSIM,average PSNR #2,average SSIM #2," in to_csv(table)
 
 
 def test_names_cannot_break_a_table() -> None:

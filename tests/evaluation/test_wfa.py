@@ -141,18 +141,11 @@ def test_one_result_per_frame_borders_included(count: int, align: bool) -> None:
 
 def test_each_burst_is_the_frame_and_its_neighbours_once() -> None:
     """At either end of a clip the window is cut off, as in the paper, not reflected."""
-    frames = burst(5, 24, 32) / 10 + texture(24, 32)  # one scene
+    frames = burst(5, 24, 32)
     restored = list(wfa(iter(frames), window=5, align=False, p=0))
     for i, frame in enumerate(restored):
         expected = frames[max(0, i - 2) : i + 3].mean(0)
         torch.testing.assert_close(frame, expected, atol=1e-5, rtol=0)
-
-
-def test_no_burst_crosses_a_scene_cut() -> None:
-    first, second = texture(48, 64, seed=1), 1 - texture(48, 64, seed=2)
-    frames = [first] * 3 + [second] * 3
-    for frame, restored in zip(frames, wfa(iter(frames), align=False), strict=True):
-        torch.testing.assert_close(restored, frame, atol=1e-5, rtol=0)
 
 
 def test_aligned_frames_of_a_shaking_camera_come_out_sharper() -> None:
@@ -167,21 +160,6 @@ def test_aligned_frames_of_a_shaking_camera_come_out_sharper() -> None:
     unaligned = list(wfa(iter(blurry), window=5, align=False))
     assert psnr(restored[2], sharp[2]) > psnr(blurry[2], sharp[2]) + 2
     assert psnr(restored[2], sharp[2]) > psnr(unaligned[2], sharp[2]) + 3
-
-
-def test_iterations_run_on_results() -> None:
-    frames = list(burst(4, 24, 32) / 10 + texture(24, 32))
-    once = list(wfa(iter(frames), align=False))
-    twice = list(wfa(iter(frames), align=False, iterations=2))
-    for a, b in zip(wfa(iter(once), align=False), twice, strict=True):
-        assert torch.equal(a, b)
-
-
-def test_sharpening_adds_contrast_to_edges_and_nothing_to_flat_areas() -> None:
-    edge = (torch.arange(32) >= 16).float().expand(3, 32, 32) * 0.5 + 0.25
-    (sharpened,) = wfa([edge], align=False, sharpen=0.5)
-    assert sharpened[0, 0, 15] < 0.25 - 0.01 and sharpened[0, 0, 16] > 0.75 + 0.01
-    torch.testing.assert_close(sharpened[..., :8], edge[..., :8], atol=1e-5, rtol=0)
 
 
 def test_a_clip_is_read_only_as_far_as_needed() -> None:
