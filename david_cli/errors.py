@@ -5,7 +5,8 @@
     ├── InputError      3   the source: missing, damaged, no picture in it
     ├── OutputError     4   the target: encoder, container, disk, an existing file
     ├── ModelError      5   weights: unknown, damaged, foreign
-    └── DeviceError     6   device or memory
+    ├── DeviceError     6   device or memory
+    └── PipeClosed    141   nobody reads standard output any more; says nothing
 
 A message is one line: what failed, on which file, and what to do about it.
 """
@@ -47,3 +48,9 @@ class DeviceError(DavidError):
     """The device is absent, or its memory does not suffice."""
 
     exit_code = 6
+
+
+class PipeClosed(DavidError):
+    """The program that reads standard output has ended; no news to anybody, so no message."""
+
+    exit_code = 141  # 128 + SIGPIPE, as a shell reports it of other programs

@@ -32,6 +32,8 @@ class Look:
     matrix: int = 2
     range: int = 0
     codec: str = "ffv1"
+    primaries: int = 2
+    transfer: int = 2
 
     def __str__(self) -> str:
         return f"{self.pix_fmt}-matrix{self.matrix}-range{self.range}"
@@ -102,9 +104,11 @@ def write_video(
     *,
     times: Sequence[int] | None = None,
     time_base: Fraction = Fraction(1, 25),
+    end: int | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode planes as they are; the container follows from the name."""
+    """Encode planes as they are; the container follows from the name. The last frame lasts until
+    ``end``, or for one tick."""
     times = range(len(frames)) if times is None else times
     height, width = frames[0][0].shape
     with av.open(str(path), "w") as output:
@@ -114,12 +118,13 @@ def write_video(
         stream.time_base = context.time_base = time_base
         context.flags |= Flags.frame_duration
         context.colorspace, context.color_range = look.matrix, look.range
+        context.color_primaries, context.color_trc = look.primaries, look.transfer
         for i, planes in enumerate(frames):
             frame = VideoFrame(width, height, look.pix_fmt)
             for plane, codes in zip(frame.planes, planes, strict=True):
                 _codes(plane, codes.dtype)[:, : codes.shape[1]] = codes
             frame.pts, frame.time_base = times[i], time_base
-            after = times[i + 1] if i + 1 < len(times) else times[i] + 1
+            after = times[i + 1] if i + 1 < len(times) else end or times[i] + 1
             frame.duration = after - times[i]
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

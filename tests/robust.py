@@ -5,8 +5,9 @@
 Each file is given to the command as a person would type it, in a folder of its own. The result is
 held against a plain decode of source and target by PyAV alone: as many frames at the same times up
 to the first exception, a similar picture, every other stream with the same packets or listed as
-lost. A file without a decodable frame must end in one line, exit code 3 and no file. At strength 0
-with ``--codec ffv1`` every code of the picture must be the source's. Exits 1 if a row is WRONG.
+lost. Then david's own verification judges everything it knows of: kept, lost or wrong. A file
+without a decodable frame must end in one line, exit code 3 and no file. At strength 0 with
+``--codec ffv1`` every code of the picture must be the source's. Exits 1 if a row is WRONG.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from av.video.frame import VideoFrame
 from david_cli.cli.app import run
 from david_cli.video.frame import Frame
 from david_cli.video.reader import VideoReader, read_info
+from david_cli.video.verify import verify_file
 
 FOLDER = Path(__file__).resolve().parents[1] / "../shared/data/robust"
 WORST_PSNR = 25.0
@@ -60,6 +62,10 @@ class Row:
     """The target, or the error's line."""
     notes: list[str] = field(default_factory=list)
     """What david said about it."""
+    kept: list[str] = field(default_factory=list)
+    """What david's verification found as it was."""
+    lost: list[str] = field(default_factory=list)
+    """What it found lost."""
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -136,6 +142,17 @@ def _compare(row: Row, source: Path, said: Said, left: list[Path], *, lossless: 
         _compare_codes(row, source, target)
     _compare_looks(row, source, target)
     _compare_streams(row, source, target)
+    _verify(row, source, target, said)
+
+
+def _verify(row: Row, source: Path, target: Path, said: Said) -> None:
+    """Every row of `david verify`; nothing may be lost of which the command said nothing."""
+    found = verify_file(source, target, said=said.lines)
+    row.kept = [finding.what for finding in found.of("kept")]
+    row.lost = [finding.what for finding in found.of("lost")]
+    row.wrong += [f"{finding.what}: {finding.detail}" for finding in found.of("wrong")]
+    if row.lost and not said.lines:
+        row.wrong.append(f"lost without a word: {', '.join(row.lost)}")
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:
@@ -221,7 +238,7 @@ def _compare_looks(row: Row, source: Path, target: Path) -> None:
         ),
         ("rotation", a.rotation, b.rotation),
         ("chapters", a.chapters, b.chapters),
-        ("interlacing", a.interlaced, b.interlaced),
+        ("interlac", a.interlaced, b.interlaced),
         (
             "colour tags",
             (a.color.primaries, a.color.transfer),
@@ -257,7 +274,8 @@ def frame_aspect(path: Path) -> Fraction:
 
 def _compare_streams(row: Row, source: Path, target: Path) -> None:
     """Every stream beside the picture is there with its packets, or listed as lost."""
-    lost = {int(n) for note in row.notes for n in re.findall(r"stream (\d+)\b.*cannot hold", note)}
+    found_lost = (re.match(r"\w+ stream (\d+)\b.*cannot hold", note) for note in row.notes)
+    lost = {int(match[1]) for match in found_lost if match}
     before, after = others(source), others(target)
     expected = [(i, kind, data) for i, (kind, data) in before.items() if i not in lost]
     found: dict[tuple[str, str | None], list[list[bytes]]] = {}
@@ -326,7 +344,7 @@ def _identity(stream: Stream) -> tuple[str, str | None]:
     return kind, context.name if context is not None else getattr(stream, "name", None)
 
 
-HEADINGS = ("file", "frames", "times", "dB", "other streams", "result", "verdict")
+HEADINGS = ("file", "frames", "times", "dB", "other streams", "kept", "lost", "result", "verdict")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -336,6 +354,8 @@ def cells(row: Row) -> tuple[str, ...]:
         row.times,
         row.psnr,
         row.streams,
+        str(len(row.kept) or ""),
+        ", ".join(row.lost),
         row.outcome + "".join(f"; {note}" for note in row.notes),
         row.verdict,
     )
@@ -344,7 +364,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def line(texts: Sequence[str], *, markdown: bool) -> str:
     if markdown:
         return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |\n"
-    widths = (48, 14, 16, 6, 16)
+    widths = (48, 14, 16, 6, 16, 4, 16)
     return "  ".join(f"{t:<{w}}" for t, w in zip_longest(texts, widths, fillvalue=0)) + "\n"
 
 

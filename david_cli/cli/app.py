@@ -32,6 +32,7 @@ from david_cli.cli.models import models
 from david_cli.cli.options import EXIT_CODES
 from david_cli.cli.synth import synth
 from david_cli.cli.train import train
+from david_cli.cli.verify import verify
 from david_cli.errors import DavidError, DeviceError, OutputError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -72,7 +73,13 @@ def prose(docstring: str | None) -> str:
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # help panel -> name -> function
-    "Commands": {"deblur": deblur, "frames": frames, "info": info, "models": models},
+    "Commands": {
+        "deblur": deblur,
+        "frames": frames,
+        "info": info,
+        "verify": verify,
+        "models": models,
+    },
     "Measuring and training": {
         "eval": evaluate,
         "attention": attention,

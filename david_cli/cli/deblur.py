@@ -17,17 +17,24 @@ from david_cli.cli.wording import (
     listing,
     plan_facts,
     stage_line,
+    verdict_line,
 )
+from david_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from david_cli.inference.pipeline import Report
+    from david_cli.video.deinterlace import Deinterlace
     from david_cli.video.frame import VideoInfo
+    from david_cli.video.pipes import Pipe
     from david_cli.video.streams import EncodeOptions, OutputPlan
 
 
 def deblur(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="The video to sharpen.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="IN", help="The video to sharpen; - is standard input.", show_default=False
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -35,10 +42,11 @@ def deblur(
             "--output",
             "-o",
             metavar="OUT",
-            help="The video to write. Default: <name>.sharp.<ext> beside IN.",
+            help="The video to write; - is standard output. Default: <name>.sharp.<ext> beside IN.",
         ),
     ] = None,
     yes: options.YesOption = False,
+    verify: options.VerifyOption = False,
     start: Annotated[
         str | None,
         typer.Option(
@@ -54,11 +62,14 @@ def deblur(
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
+    deinterlace: options.DeinterlaceOption = "auto",
     codec: options.CodecOption = None,
     crf: options.CrfOption = None,
     preset: options.PresetOption = None,
     pix_fmt: options.PixFmtOption = None,
     encoder_option: options.EncoderOptionsOption = None,
+    format: options.FormatOption = None,
+    raw_input: options.RawInputOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -74,17 +85,23 @@ def deblur(
       david deblur holiday.mp4
       david deblur holiday.mp4 -o sharp.mp4 --device cuda
       david deblur film.mkv --start 1:20 --end 1:45 --crf 14
+      ffmpeg -i a.mov -f yuv4mpegpipe - | david deblur - -o - | ffmpeg -i - b.webm
     """
-    options.check_output_file(output)
+    options.check_output_stream(output, format, progress)
     span = options.parse_span(start, end)
     tile_size = options.parse_tile(tile)
     options.parse_strength(strength)
     extra = options.parse_encoder_options(encoder_option)
 
+    from david_cli.video.deinterlace import deinterlace_mode
     from david_cli.video.streams import EncodeOptions
 
-    encode = EncodeOptions(codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, options=extra)
-    seen, plan = _plan(source, output, encode, span)
+    given = _source(source, output, raw_input)
+    encode = EncodeOptions(
+        codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, options=extra, format=format
+    )
+    fields = deinterlace_mode(deinterlace, strength)
+    seen, plan = _plan(given, output, encode, span, fields)
     overwrite = options.may_overwrite(plan.target, yes=yes, ask=progress != "json")
 
     with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
@@ -98,31 +115,47 @@ def deblur(
         facts = {"source": str(source), **plan_facts(plan), **deblurrer_facts(deblurrer)}
         view.start(headline(deblurrer), total, {"command": "deblur", **facts})
         report = deblur_video(
-            source,
+            given,
             output,
             deblurrer,
             strength=strength,
+            deinterlace=fields,
             encode=encode,
             start=span[0],
             end=span[1],
             overwrite=overwrite,
+            verify=verify,
             on_progress=view.update,
             on_message=view.warn,
         )
         view.done(_summary(report))
 
 
+def _source(source: Path, output: Path | None, raw_input: str | None) -> Path | Pipe:
+    """The file, or standard input; and nothing that cannot carry a video."""
+    from david_cli.video.pipes import RawFormat, check_standard_output, standard_input
+
+    if output == options.STANDARD:
+        check_standard_output()
+    if source == options.STANDARD:
+        return standard_input(None if raw_input is None else RawFormat.parse(raw_input))
+    if raw_input is not None:
+        raise UsageError(f"--raw-input is for standard input: david deblur - < {source}")
+    return source
+
+
 def _plan(
-    source: Path,
+    source: Path | Pipe,
     output: Path | None,
     encode: EncodeOptions,
     span: tuple[Fraction | None, Fraction | None],
+    fields: Deinterlace,
 ) -> tuple[VideoInfo, OutputPlan]:
     """Look at the source and plan the output, so that what cannot work fails before torch loads."""
     from david_cli.video.reader import VideoReader
     from david_cli.video.streams import plan_output
 
-    with VideoReader(source, start=span[0], end=span[1]) as reader:
+    with VideoReader(source, start=span[0], end=span[1], deinterlace=fields) as reader:
         return reader.info, plan_output(reader, output, encode)
 
 
@@ -132,14 +165,16 @@ def _summary(report: Report) -> Summary:
         f"kept: {listing(report.plan.kept, 20)}" if report.plan.kept else "",
         stage_line(report.stage_seconds),
     )
+    verified = report.verification
     return Summary(
-        target=str(report.target),
+        target=str(report.target) if report.target != options.STANDARD else "standard output",
         frames=report.frames,
         seconds=report.seconds,
         fps=report.fps,
         bottleneck=report.bottleneck,
         stage_seconds=report.stage_seconds,
         warnings=report.warnings,
+        notes=(verdict_line(verified),) if verified else (),
         details=tuple(line for line in details if line),
         facts={"source": str(report.source), **plan_facts(report.plan)},
     )

@@ -22,6 +22,7 @@ PRIMARIES = {1: "BT.709", 5: "BT.601 (625)", 6: "BT.601 (525)", 9: "BT.2020", 12
 TRANSFERS = {1: "BT.709", 6: "BT.601", 13: "sRGB", 14: "BT.2020", 16: "PQ", 18: "HLG"}
 MATRICES = {0: "RGB", 1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
 RANGES = {1: "limited range", 2: "full range"}
+FIELDS = {"tff": "top field first", "bff": "bottom field first"}
 UNSPECIFIED = 2
 KEY = 13
 """Columns of the names on the left."""
@@ -55,7 +56,7 @@ def info(
     from david_cli.video.streams import EncodeOptions, plan_output
 
     options.check_output_file(output)
-    with VideoReader(source) as reader:
+    with VideoReader(source, deinterlace="auto") as reader:
         seen, warnings = reader.info, list(reader.warnings)
         plan = plan_output(reader, output, EncodeOptions(codec=codec))
     if as_json:
@@ -85,6 +86,7 @@ def video_facts(seen: VideoInfo) -> dict[str, Any]:
         "sample_aspect_ratio": _text(seen.sample_aspect_ratio),
         "rotation": seen.rotation,
         "interlaced": seen.interlaced,
+        "fields": seen.fields,
         "color": _color_facts(seen.color),
         "video_index": seen.video_index,
         "streams": [vars(stream) for stream in seen.streams],
@@ -130,7 +132,7 @@ def _plan_lines(plan: OutputPlan, warnings: list[str]) -> list[str]:
 
 def _picture(seen: VideoInfo) -> str:
     rate = f", {float(seen.rate):.6g} fps" if seen.rate else ""
-    scan = ", interlaced" if seen.interlaced else ""
+    scan = f", interlaced, {FIELDS[seen.fields]}" if seen.fields else ""
     planar = f" (as {seen.format.name})" if seen.format.name != seen.source_format else ""
     size = f"{seen.width}x{seen.height}"
     return f"{seen.codec}, {size}, {seen.source_format}{planar}{rate}{scan}"

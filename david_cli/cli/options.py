@@ -18,11 +18,14 @@ import typer
 
 from david_cli.errors import OutputError, UsageError
 
+DeinterlaceMode = Literal["auto", "off", "bwdif"]
+StreamFormat = Literal["y4m", "nut", "mkv", "raw"]
 ProgressMode = Literal["auto", "bar", "plain", "json", "none"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 MODEL_PANEL = "Model and device"
 ENCODING_PANEL = "Encoding"
+PIPE_PANEL = "Pipes"
 REPORT_PANEL = "Reporting"
 
 EXIT_CODES = """\
@@ -34,7 +37,9 @@ EXIT_CODES = """\
   4    output: encoder, container, disk, existing file
   5    model: unknown, damaged or foreign weights
   6    device: absent, or out of memory
-  130  stopped by Ctrl-C (143 by SIGTERM)"""
+  8    verify: the result is not what its source was
+  130  stopped by Ctrl-C (143 by SIGTERM)
+  141  nobody reads `-o -` any more"""
 
 _TIME = re.compile(r"(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
@@ -116,6 +121,17 @@ StrengthOption = Annotated[
         rich_help_panel=MODEL_PANEL,
     ),
 ]
+DeinterlaceOption = Annotated[
+    DeinterlaceMode,
+    typer.Option(
+        "--deinterlace",
+        show_default=False,
+        metavar="NAME",
+        help="auto, off or bwdif. auto makes interlaced frames progressive, one for one; bwdif "
+        "does so with every frame; off keeps the fields.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
 
 CodecOption = Annotated[
     str | None,
@@ -165,9 +181,40 @@ EncoderOptionsOption = Annotated[
     ),
 ]
 
+FormatOption = Annotated[
+    StreamFormat | None,
+    typer.Option(
+        "--format",
+        show_default=False,
+        metavar="NAME",
+        help="Of `-o -`: y4m, nut, mkv or raw. Default: that of IN where it is one of these, "
+        "else mkv.",
+        rich_help_panel=PIPE_PANEL,
+    ),
+]
+RawInputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--raw-input",
+        metavar="WxH:FMT:RATE",
+        help="What `-` sends is raw video of this size, pixel format and rate, e.g. "
+        "1920x1080:yuv420p:30000/1001.",
+        rich_help_panel=PIPE_PANEL,
+    ),
+]
+
 YesOption = Annotated[
     bool,
     typer.Option("--yes", "-y", metavar="", help="Overwrite what is there without asking."),
+]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        metavar="",
+        help="Decode the finished file and compare it with IN before it gets its name: frames, "
+        "times, colours, sound and all the rest. What fails is an error (4) and leaves no file.",
+    ),
 ]
 ProgressOption = Annotated[
     ProgressMode,
@@ -273,6 +320,25 @@ def parse_encoder_options(pairs: Iterable[str] | None) -> dict[str, str]:
     return options
 
 
+STANDARD = Path("-")
+"""Standard input or output, where a command takes it."""
+
+
+def check_output_stream(output: Path | None, format: str | None, progress: ProgressMode) -> None:
+    """Check an ``-o`` that may be standard output.
+
+    Raises:
+        UsageError: The other options do not fit.
+        OutputError: It is a folder.
+    """
+    if output != STANDARD:
+        if format is not None:
+            raise UsageError(f"--format {format} is for -o -; elsewhere the name of OUT says it")
+        check_output_file(output)
+    elif progress == "json":
+        raise UsageError("--progress json and -o - both write to standard output; leave one out")
+
+
 def check_output_file(output: Path | None) -> None:
     """Refuse an ``-o`` that names no file.
 
@@ -280,7 +346,7 @@ def check_output_file(output: Path | None) -> None:
         UsageError: It is ``-``, which many tools take for standard output.
         OutputError: It is a folder.
     """
-    if output == Path("-"):
+    if output == STANDARD:
         raise UsageError("-o -: david cannot write to standard output; give a file name")
     if output is not None and output.is_dir():
         raise OutputError(f"{output} is a folder; name a file in it with -o")
@@ -298,7 +364,7 @@ def may_overwrite(target: Path, *, yes: bool, ask: bool) -> bool:
     Raises:
         OutputError: It exists and nobody said yes.
     """
-    if yes or not target.exists():
+    if yes or target == STANDARD or not target.exists():
         return yes
     if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
         raise OutputError(f"{target} exists; --yes overwrites it, -o writes elsewhere")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer
     from david_cli.video.streams import OutputPlan
+    from david_cli.video.verify import Verification
 
 
 class Progress(Protocol):
@@ -129,6 +130,16 @@ def countdown(seconds: float) -> str:
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def verdict_line(verification: Verification) -> str:
+    """E.g. ``verified: 14 kept, 2 lost, 0 wrong``."""
+    counts = (
+        f"{len(verification.of('kept'))} kept",
+        f"{len(verification.of('lost'))} lost",
+        f"{len(verification.of('wrong'))} wrong",
+    )
+    return f"verified: {', '.join(counts)}"
 
 
 def listing(names: Iterable[object], shown: int = 3) -> str:

@@ -21,15 +21,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from david_cli.errors import DavidError, OutputError, UsageError
+from david_cli.errors import DavidError, InputError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
 from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
+from david_cli.video.deinterlace import Deinterlace, deinterlace_mode
 from david_cli.video.frame import Frame, VideoInfo
+from david_cli.video.pipes import STANDARD, Pipe, check_standard_output, standard_input
 from david_cli.video.reader import Item, VideoReader
 from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
+from david_cli.video.transfer import change_in_source, to_learned_range
+from david_cli.video.verify import Verification, verify_file
 from david_cli.video.writer import VideoWriter
 
 CHANNEL_ITEMS = 8
@@ -77,6 +81,8 @@ class Report:
     device: str
     precision: str
     tile: int
+    verification: Verification | None = None
+    """What ``verify`` found."""
 
 
 @dataclass(frozen=True)
@@ -86,35 +92,41 @@ class _Prepared:
     frame: Frame
     planes: tuple[Tensor, ...]
     rgb: Tensor
-    """(3, H, W) float32, nominal [0, 1], not clipped."""
+    """(3, H, W) float32 as the network sees it: nominal [0, 1], not clipped."""
     thumbnail: Tensor
 
 
 def deblur_video(
-    source: str | Path,
+    source: str | Path | Pipe,
     target: str | Path | None = None,
     deblurrer: Deblurrer | None = None,
     *,
     strength: float = 1.0,
+    deinterlace: Deinterlace = "auto",
     encode: EncodeOptions | None = None,
     start: Fraction | float | None = None,
     end: Fraction | float | None = None,
     overwrite: bool = False,
+    verify: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> Report:
     """Deblur one video file; everything else in it is carried over.
 
     Args:
-        source: the video.
+        source: the video; ``-`` is standard input.
         target: the result; ``<name>.sharp.<ext>`` beside the source where None. It appears under
-            this name only when complete.
+            this name only when complete. ``-`` is standard output.
         deblurrer: network, device and tiling; ``load_deblurrer()`` where None.
         strength: 0 keeps the picture as it is, 1 applies the network's whole change.
+        deinterlace: ``auto`` makes interlaced frames progressive first (not at strength 0, which
+            leaves the picture alone), ``bwdif`` every frame, ``off`` none.
         encode: codec and its options; near-transparent defaults where None.
         start: seconds after the first frame at which to start.
         end: seconds after the first frame at which to end.
         overwrite: whether an existing target may be replaced.
+        verify: decode the finished file and compare it with the source before it gets its name;
+            OutputError where anything is wrong. Not through a pipe.
         on_progress: called after every frame, in this thread.
         on_message: called with each note or warning as soon as it is known.
 
@@ -122,20 +134,26 @@ def deblur_video(
         What was done, with all warnings.
 
     Raises:
-        UsageError, InputError, OutputError, DeviceError: see ``david_cli.errors``. No file is left
-        under the target's name unless the run succeeded.
+        UsageError, InputError, OutputError, DeviceError, PipeClosed: see ``david_cli.errors``. No
+        file is left under the target's name unless the run succeeded.
     """
     if not 0 <= strength <= 1:
         raise UsageError(f"strength {strength:g} is not between 0 and 1")
     span = (_seconds(start), _seconds(end))
-    with VideoReader(Path(source), start=span[0], end=span[1]) as reader:
+    fields = deinterlace_mode(deinterlace, strength)
+    opened = source if isinstance(source, Pipe) else Path(source)
+    if opened == STANDARD:
+        opened = standard_input()
+    with VideoReader(opened, start=span[0], end=span[1], deinterlace=fields) as reader:
         plan = plan_output(
             reader, None if target is None else Path(target), encode or EncodeOptions()
         )
         check_target(plan.target, overwrite)
+        if verify and (reader.pipe or plan.target == STANDARD):
+            raise UsageError("verification reads both files again: not through a pipe")
         deblurrer = deblurrer or load_deblurrer()
         run = _Run(reader, plan, deblurrer, strength, on_progress, on_message)
-        return run.finish()
+        return run.finish(verify=verify)
 
 
 def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> Iterator[F]:
@@ -161,7 +179,11 @@ def check_target(target: Path, overwrite: bool) -> None:
 
     Raises:
         OutputError: the target exists, or is a folder.
+        UsageError: it is standard output, and that a terminal.
     """
+    if target == STANDARD:
+        check_standard_output()
+        return
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file with -o")
     if target.exists() and not overwrite:
@@ -189,10 +211,11 @@ class _Run:
         self.clock = Clock()
         self.frames_in = self.frames_out = 0
         self.warnings: list[str] = []
+        self.verification: Verification | None = None
         self.started = time.perf_counter()
         self.total = expected_frames(reader.info, reader.start, reader.end)
 
-    def finish(self) -> Report:
+    def finish(self, *, verify: bool = False) -> Report:
         """Run to the end; on any exception leave no trace of the target."""
         threads = [StageThread("decode", self._decode), StageThread("encode", self._encode)]
         try:
@@ -205,10 +228,12 @@ class _Run:
             _join(threads)
             self._check_counts()
             with self.clock.busy("encode"):
-                self.writer.finish()
+                self.writer.finish(self._verify if verify else None)
         except BaseException as err:
             self.decoded.cancel()
             self.restored.cancel()
+            self.reader.interrupt()
+            self.writer.interrupt()
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
@@ -260,13 +285,14 @@ class _Run:
             with self.clock.busy("network"):
                 planes = to_tensors(frame, self.deblurrer.device)
                 rgb = planes_to_rgb(planes, frame.format, frame.color)
+                rgb = to_learned_range(rgb, frame.color.transfer)
                 prepared = _Prepared(frame, planes, rgb, thumbnail(rgb))
             yield prepared
 
     def _sharp_planes(self, window: tuple[_Prepared, ...], centre: _Prepared) -> tuple[Any, ...]:
         stack = torch.stack([prepared.rgb for prepared in window])  # (T, 3, H, W)
-        change = self.deblurrer(stack[None])[0] - centre.rgb
-        frame = centre.frame
+        frame, output = centre.frame, self.deblurrer(stack[None])[0]
+        change = change_in_source(output, centre.rgb, frame.color.transfer)
         planes = add_change(centre.planes, change, frame.format, frame.color, self.strength)
         return to_arrays(planes, frame.format)
 
@@ -288,6 +314,21 @@ class _Run:
             raise DavidError(
                 f"{self.plan.target}: {counts[0]} frames decoded, {counts[1]} restored, "
                 f"{counts[2]} encoded; nothing was kept. This is a bug: please report it"
+            )
+
+    def _verify(self, part: Path) -> None:
+        """Compare the finished file with the source, before it gets its name."""
+        start, end = self.reader.start, self.reader.end
+        said = self.writer.warnings
+        try:
+            found = verify_file(self.reader.path, part, self.plan, start=start, end=end, said=said)
+        except InputError as err:
+            raise OutputError(f"{self.plan.target}: cannot be read back ({err})") from err
+        self.verification = found
+        if not found.ok:
+            faults = "; ".join(f"{row.what}: {row.detail}" for row in found.of("wrong"))
+            raise OutputError(
+                f"{self.plan.target}: failed the verification, so nothing was kept: {faults}"
             )
 
     def _progress(self) -> Progress:
@@ -325,6 +366,7 @@ class _Run:
             device=str(self.deblurrer.device),
             precision=self.deblurrer.precision,
             tile=self.deblurrer.tile or 0,
+            verification=self.verification,
         )
 
     def _warn(self, line: str) -> None:

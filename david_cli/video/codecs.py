@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from av.codec.codec import Codec
 
@@ -23,6 +24,8 @@ class EncodeOptions:
     pix_fmt: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     """Options handed to FFmpeg's encoder."""
+    format: str | None = None
+    """Of a video to standard output: ``y4m``, ``nut``, ``mkv`` or ``raw``."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,21 @@ CODECS = {
     "prores": CodecChoice(("prores_ks",), {"vendor": "apl0"}, intermediate=True),
     "dnxhr": CodecChoice(("dnxhd",), {}, intermediate=True),
     "ffv1": CodecChoice(("ffv1",), {"level": "3", "slicecrc": "1"}),
+}
+
+
+class _HdrParameters(NamedTuple):
+    """Where an encoder takes static HDR metadata."""
+
+    option: str
+    mastering: str
+    light: str
+
+
+_HDR_PARAMETERS = {
+    "libx264": _HdrParameters("x264-params", "mastering-display", "cll"),
+    "libx265": _HdrParameters("x265-params", "hdr10=1:master-display", "max-cll"),
+    "libsvtav1": _HdrParameters("svtav1-params", "mastering-display", "content-light"),
 }
 _RATE_CONTROL = {"qp", "b", "ab", "global_quality", "lossless"}
 _DNXHR_PROFILES = {"yuv422p": "dnxhr_hq", "yuv422p10le": "dnxhr_hqx"}
@@ -88,15 +106,13 @@ def default_options(codec: str, encoder: str, pix_fmt: str, hdr: Hdr10) -> dict[
     options = dict(CODECS[codec].options)
     if codec == "dnxhr":
         options["profile"] = _DNXHR_PROFILES.get(pix_fmt, "dnxhr_444")
-    if encoder == "libx265":
-        parts = ["log-level=none"]  # it writes to stderr by itself
-        parts += ["hdr10=1", f"master-display={hdr.mastering}"] if hdr.mastering else []
-        parts += [f"max-cll={hdr.light}"] if hdr.light else []
-        options["x265-params"] = ":".join(parts)
-    if encoder == "libsvtav1" and (hdr.mastering_av1 or hdr.light):
-        parts = [f"mastering-display={hdr.mastering_av1}"] if hdr.mastering_av1 else []
-        parts += [f"content-light={hdr.light}"] if hdr.light else []
-        options["svtav1-params"] = ":".join(parts)
+    quiet = ["log-level=none"] if encoder == "libx265" else []  # it writes to stderr by itself
+    if encoder in _HDR_PARAMETERS:
+        names = _HDR_PARAMETERS[encoder]
+        mastering = hdr.mastering_av1 if encoder == "libsvtav1" else hdr.mastering
+        parts = [*quiet, f"{names.mastering}={mastering}"] if mastering else quiet
+        parts += [f"{names.light}={hdr.light}"] if hdr.light else []
+        options |= {names.option: ":".join(parts)} if parts else {}
     return options
 
 

@@ -18,11 +18,13 @@ from david_cli.errors import OutputError
 from david_cli.video.codecs import CODECS, EncodeOptions, Encoding
 from david_cli.video.encoders import choose_encoding, find_encoding, plain
 from david_cli.video.frame import VideoInfo
+from david_cli.video.pipes import Y4M
 from david_cli.video.sample import Sample
 from david_cli.video.trial import MOV_FAMILY, ROOMY, Look, rehearse
 
 FALLBACK = "matroska"  # holds any timing and most streams
 
+_SHIFTING = ("matroska", "webm")  # their muxer delays all for sound that begins before 0
 _MAX_TIMESCALE = 2**31 - 1
 
 
@@ -46,7 +48,7 @@ def choose_container(
     encoding = choose_encoding(look.info, options, sample.hdr)
     container, name = muxer_of(wanted), wanted.suffix[1:].upper() or "a name without extension"
     if container is not None:
-        if (fitted := _fit(container, encoding, look, sample)) is not None:
+        if (fitted := fit(container, encoding, look, sample)) is not None:
             return wanted, container, fitted, []
         if (own := _own_encoding(container, look, sample, options)) is not None:
             note = (
@@ -55,7 +57,7 @@ def choose_container(
             return wanted, container, own, [note]
     for any_range in (False, True):
         for fallback in ROOMY:
-            fitted = _fit(fallback, encoding, look, sample, any_range=any_range)
+            fitted = fit(fallback, encoding, look, sample, any_range=any_range)
             if fitted is not None:
                 suffix = ".mkv" if fallback == FALLBACK else f".{fallback}"
                 path = wanted.with_name(f"{_without_extension(wanted.name)}{suffix}")
@@ -79,10 +81,10 @@ def _own_encoding(
     if options.codec is not None or codec not in CODECS:
         return None
     encoding = find_encoding(codec, look.info, plain(options), sample.hdr)
-    return None if encoding is None else _fit(container, encoding, look, sample)
+    return None if encoding is None else fit(container, encoding, look, sample)
 
 
-def _fit(
+def fit(
     container: str, encoding: Encoding, look: Look, sample: Sample, *, any_range: bool = False
 ) -> Encoding | None:
     """The encoding as a container keeps timing and range: as it is, or without B-frames.
@@ -101,13 +103,19 @@ def _fit(
 
 
 def timing_options(container: str, info: VideoInfo, streams: Sequence[Stream]) -> dict[str, str]:
-    """What makes a muxer keep times as they are.
+    """What makes a muxer keep times, and samples, as they are.
 
-    MPEG-TS would move all by 1.4 s. MP4 and MOV write the start of a track in a clock of the whole
-    file, by default of milliseconds; here it has a tick for every time of video and audio.
+    MPEG-TS would move all by 1.4 s, and Matroska by the 21 ms that AAC in MP4 begins early. FFmpeg
+    writes y4m of more than 8 bits only when told that this is an extension. MP4 and MOV write the
+    start of a track in a clock of the whole file, by default of milliseconds; here it has a tick
+    for every time of video and audio.
     """
+    if container == Y4M:
+        return {"strict": "unofficial"}
     if container == "mpegts":
         return {"mpegts_copyts": "1"}
+    if container in _SHIFTING:
+        return {"avoid_negative_ts": "disabled"}
     if container not in MOV_FAMILY:
         return {}
     ticks = info.time_base.denominator

@@ -27,6 +27,7 @@ from david_cli.video.frame import ColorSpec, Matrix, PixelFormat, Range, VideoIn
 from david_cli.video.repack import embeds, planar_format
 from david_cli.video.trial import encodes
 
+_SLICED = 64  # pixels of a side; FFV1 refuses to cut some of the smaller ones into slices
 _HD_WIDTH, _HD_HEIGHT = 1280, 576  # from here on (above, for the height) RGB becomes BT.709
 
 
@@ -77,6 +78,8 @@ def find_encoding(
         asked = asked_options(codec, encoder, wanted)
         for pix_fmt in _formats(codec, encoder, info.format, wanted.pix_fmt):
             defaults = default_options(codec, encoder, pix_fmt, hdr)
+            if encoder == "ffv1" and min(info.width, info.height) < _SLICED:
+                defaults["slices"] = "1"
             unasked = Encoding(codec, encoder, pix_fmt, defaults, output_color(info, pix_fmt))
             encoding = replace(unasked, options=merge_options(defaults, asked))
             if encodes(encoding, info):

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Fields = Literal["tff", "bff"]
+"""Which of the two fields of an interlaced frame is shown first: the top or the bottom one."""
 
 _YUV = re.compile(
     r"yuv(?P<j>j)?(?P<a>a)?(?P<sub>444|440|422|420|411|410)p(?P<bits>9|1[0-6])?(?:le)?$"
@@ -148,6 +150,8 @@ class Frame:
     duration: int
     """In units of ``time_base``; 0 where the source does not say."""
     time_base: Fraction
+    fields: Fields | None = None
+    """None for a progressive picture; else it is two fields, one after the other in time."""
 
     @property
     def width(self) -> int:
@@ -199,6 +203,7 @@ class VideoInfo:
     rotation: int
     """Degrees, counter-clockwise, as in the display matrix; 0 where there is none."""
     interlaced: bool
+    """Whether the first frame is two fields."""
     bit_rate: int | None
     streams: tuple[StreamInfo, ...]
     """Every stream, the processed one included."""
@@ -206,3 +211,5 @@ class VideoInfo:
     """Index of the processed stream in ``streams``."""
     chapters: int
     metadata: dict[str, str] = field(default_factory=dict)
+    fields: Fields | None = None
+    """Which field of the first frame comes first, where it is interlaced."""

@@ -12,11 +12,17 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from david_cli.video.frame import Fields
+
+UNKNOWN, PROGRESSIVE = 0, 1
+"""AVFieldOrder."""
+FIELD_ORDERS: dict[Fields, int] = {"tff": 2, "bff": 3}
+"""AVFieldOrder of frames that do not come with one of their own."""
 _TOP_FIRST = (2, 4)  # AVFieldOrder: displayed top field first
 _BOTTOM_FIRST = (3, 5)
 
 
-def field_parity(field_order: int) -> str | None:
+def field_parity(field_order: int) -> Fields | None:
     """``tff`` or ``bff``; None for progressive and for unknown order."""
     if field_order in _TOP_FIRST:
         return "tff"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil
@@ -23,10 +24,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from david_cli.errors import InputError, UsageError
+from david_cli.video.deinterlace import Deinterlace, Deinterlacer, FieldOrder, field_note, obstacle
 from david_cli.video.frame import Frame, PixelFormat, Plane, VideoInfo
+from david_cli.video.marks import field_parity
+from david_cli.video.pipes import STANDARD, Y4M, Pipe
 from david_cli.video.planes import conform, planar_format, read_planes
 from david_cli.video.source import color_of, describe, find_video, is_picture, open_source, reason
 from david_cli.video.timeline import ContinuousClock, Timeline
+from david_cli.video.y4m import Y4mHeader
 
 Item: TypeAlias = "Frame | Packet[Stream]"
 
@@ -50,9 +55,18 @@ class VideoReader:
     """Everything that is not the processed video: packets of these come out of `items`."""
     stopped: str | None
     """Where and why decoding ended early: ``frame 37 (1.234 s): <reason>``."""
+    deinterlaces: bool
+    """Whether interlaced frames are made progressive on their way out."""
+    notes: tuple[str, ...]
+    """Lines for a person: what is done about interlacing."""
 
     def __init__(
-        self, path: Path, *, start: Fraction | None = None, end: Fraction | None = None
+        self,
+        path: Path | Pipe,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        deinterlace: Deinterlace = "off",
     ) -> None:
         """Open a file and decode its first frame.
 
@@ -61,24 +75,29 @@ class VideoReader:
                 before. pts stay as they are in the file.
             end: seconds after the first frame; frames at or after are left out, and packets that
                 begin at or after.
+            deinterlace: what to do with interlaced frames.
 
         Raises:
             InputError: no frame decodes (of that part), or david has no use for the format.
-            UsageError: an empty part.
+            UsageError: an empty part, or ``bwdif`` where it cannot be.
         """
         if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
             raise UsageError(
                 f"start {float(start or 0):g} s, end {float(end or 0):g} s: "
                 "start must not be negative, and end must come after it"
             )
-        self.path = path
+        self.pipe = path if isinstance(path, Pipe) else None
+        self.path = path if isinstance(path, Path) else STANDARD
+        self.name = self.pipe.name if self.pipe else str(self.path)
         self.start = start or Fraction(0)
         self.end = end
         self._info: VideoInfo | None = None
         self._lock = threading.Lock()  # held while FFmpeg works, so that close() can wait
+        self._fields = FieldOrder()
         self._open()
         try:
             self._items = self._first_items()
+            self._set_deinterlacing(deinterlace)
         except BaseException:
             self.close()
             raise
@@ -106,9 +125,25 @@ class VideoReader:
             self._closed = True
             self.container.close()
 
+    def interrupt(self) -> None:
+        """Let a thread that waits for the source go on, as if this were its end."""
+        if self.pipe:
+            self.pipe.interrupt()
+
+    def open_again(self) -> InputContainer:
+        """Another container at the beginning of the source; of a pipe only before `items`."""
+        return self.pipe.open() if self.pipe else open_source(self.path)
+
+    def is_file(self, path: Path) -> bool:
+        """Whether a path leads to the very file that is read."""
+        same = self.pipe.is_file if self.pipe else self.path.samefile
+        return path.exists() and same(path)
+
     def items(self) -> Iterator[Item]:
         """Frames, and packets of the copied streams, in the order the file has them. Once only."""
-        yield from self._items
+        if self.pipe:
+            self.pipe.release()
+        yield from self._deinterlacer.items(self._items) if self._deinterlacer else self._items
 
     @property
     def warnings(self) -> list[str]:
@@ -127,20 +162,46 @@ class VideoReader:
                 f"frames with other colour tags than the first: {self._recolored}; "
                 "the output is tagged like the first"
             )
+        if self._refielded:
+            deed = "each was treated as it says" if self.deinterlaces else "all are marked like it"
+            lines.append(
+                f"interlacing changes on the way: {self._refielded} frames are not like the first; "
+                f"{deed}"
+            )
         return lines
+
+    def _set_deinterlacing(self, mode: Deinterlace) -> None:
+        """Decide it from the first frame: fields, and whether the filter takes the format."""
+        why_not = None if mode == "off" else obstacle(self.info)
+        if mode == "bwdif" and why_not:
+            raise UsageError(f"{self.name}: no --deinterlace bwdif: {why_not}; use off")
+        self.deinterlaces = mode != "off" and why_not is None
+        labelled = field_parity(self.video_stream.codec_context.field_order)
+        self._deinterlacer = Deinterlacer(mode, labelled or "tff") if self.deinterlaces else None
+        forced = mode == "bwdif"
+        note = field_note(self.info.fields, why_not, done=self.deinterlaces, forced=forced)
+        self.notes = (note,) if note else ()
 
     def _open(self) -> None:
         """Start over at the beginning of the file."""
-        self.container = open_source(self.path)
+        self.container = self.open_again()
         self._closed = False
         try:
-            self.video_stream = find_video(self.container, self.path)
+            self.video_stream = find_video(self.container, self.name)
         except InputError:
             self.container.close()
             raise
+        is_y4m = self.container.format.name == Y4M
+        self._y4m = Y4mHeader.parse(self._head(Y4mHeader.SIZE)) if is_y4m else None
         self._index = self.video_stream.index
         self.copied_streams = tuple(s for s in self.container.streams if s.index != self._index)
         self._reset()
+
+    def _head(self, size: int) -> bytes:
+        if self.pipe:
+            return self.pipe.head(size)
+        with self.path.open("rb") as file:
+            return file.read(size)
 
     def _reset(self) -> None:
         stream = self.video_stream
@@ -151,7 +212,7 @@ class VideoReader:
         self._clock = ContinuousClock()
         self._video_done = False
         self._key_time: Fraction | None = None  # of the first key frame since opening or seeking
-        self._delivered = self._corrupt = self._recolored = 0
+        self._delivered = self._corrupt = self._recolored = self._refielded = 0
         self.stopped = None
 
     def _first_items(self) -> Iterator[Item]:
@@ -161,11 +222,16 @@ class VideoReader:
         head = _until_frame(items)
         if not isinstance(head[-1] if head else None, Frame):
             why = (self.stopped or ": it ends before its first frame").partition(": ")[2]
-            raise InputError(f"{self.path}: no video frame can be decoded ({why})")
+            raise InputError(f"{self.name}: no video frame can be decoded ({why})")
         self._origin = self.info.start or Fraction(0)
-        if self.start > 0:
+        if self.start > 0 and self.pipe is None:
             return self._seek_start()
-        return self._cut(chain(head, items))
+        rest = self._cut(chain(head, items))
+        return self._skip(rest) if self.start > 0 else rest
+
+    def _skip(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Decode up to `start`, not before the first item is asked for: a pipe keeps till then."""
+        yield from self._from(_until_frame(items), items)
 
     def _seek_start(self) -> Iterator[Item]:
         """Go to a key frame at or before `start`; to the beginning where there is no other way.
@@ -204,7 +270,7 @@ class VideoReader:
             why = (
                 f"decoding stopped at {self.stopped}" if self.stopped else f"it ends at {last:g} s"
             )
-            raise InputError(f"{self.path}: no frame {part} ({why}); choose another part")
+            raise InputError(f"{self.name}: no frame {part} ({why}); choose another part")
         return chain(head, rest)
 
     def _demux(self) -> Iterator[Packet[Stream]]:
@@ -220,9 +286,18 @@ class VideoReader:
                     self._stop(reason(err))
                     return
             if packet is None:
+                self._check_end()
                 return
             self._join(packet)
             yield packet
+
+    def _check_end(self) -> None:
+        """The demuxer of y4m ends within a frame as if nothing were missing."""
+        if self._y4m and self._info:
+            received = self.pipe.received if self.pipe else self.path.stat().st_size
+            found, whole = self._y4m.stray(received, self._info)
+            if found:
+                self._stop(f"the stream ends within a frame, after {found} of {whole} bytes")
 
     def _join(self, packet: Packet[Stream]) -> None:
         index, base = packet.stream.index, packet.time_base
@@ -265,7 +340,7 @@ class VideoReader:
             format, planes = planar_format(picture.format.name), read_planes(picture)
         except ValueError as err:
             if self._info is None:
-                raise InputError(f"{self.path}: {err}; convert it, e.g. to yuv444p16le") from err
+                raise InputError(f"{self.name}: {err}; convert it, e.g. to yuv444p16le") from err
             self._stop(str(err))
             return None
         if self._info is not None:
@@ -295,7 +370,10 @@ class VideoReader:
             duration = self._timeline.length(duration)
         pts = self._timeline.place(picture.pts, picture.dts, duration)
         color = color_of(picture, self.video_stream)
-        frame = Frame(planes, format, color, pts, duration, self.time_base)
+        if self._y4m:
+            color = replace(color, chroma_location=self._y4m.chroma_location)
+        fields = self._fields.of(picture)
+        frame = Frame(planes, format, color, pts, duration, self.time_base, fields)
         if self._info is None:
             self._info = describe(self.path, self.container, self.video_stream, picture, frame)
         self._corrupt += picture.is_corrupt
@@ -320,6 +398,7 @@ class VideoReader:
                     self._video_done = True
                 elif time >= self.start:
                     self._delivered += 1
+                    self._refielded += item.fields != self.info.fields
                     yield item
             elif self._touches(item):
                 yield item

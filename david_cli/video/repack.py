@@ -123,7 +123,7 @@ def to_video_frame(frame: Frame, pix_fmt: str, color: ColorSpec) -> VideoFrame:
     """
     target = planar_format(pix_fmt)
     if target is not None and embeds(frame.format, target):
-        video_frame = _pack(embed(frame, target).planes, pix_fmt, frame.width, frame.height)
+        video_frame = pack(embed(frame, target).planes, pix_fmt, frame.width, frame.height)
     else:
         video_frame = _convert(frame, pix_fmt, color)
     video_frame.pts = frame.pts
@@ -136,7 +136,8 @@ def to_video_frame(frame: Frame, pix_fmt: str, color: ColorSpec) -> VideoFrame:
     return video_frame
 
 
-def _pack(planes: Sequence[Plane], pix_fmt: str, width: int, height: int) -> VideoFrame:
+def pack(planes: Sequence[Plane], pix_fmt: str, width: int, height: int) -> VideoFrame:
+    """An av frame of planes that are already as ``pix_fmt`` has them, untimed and untagged."""
     video_frame = VideoFrame(width, height, pix_fmt)
     if pix_fmt in _PACKED:
         blank = np.zeros_like(planes[0])
@@ -159,7 +160,7 @@ def _fill(video_frame: VideoFrame, index: int, rows: NDArray[np.generic]) -> Non
 
 def _convert(frame: Frame, pix_fmt: str, color: ColorSpec) -> VideoFrame:
     """A lossy conversion the user asked for with --pix-fmt; alpha and finer chroma may go."""
-    source = _pack(frame.planes, frame.format.name, frame.width, frame.height)
+    source = pack(frame.planes, frame.format.name, frame.width, frame.height)
     source.colorspace = frame.color.matrix
     source.color_range = frame.color.range
     return source.reformat(

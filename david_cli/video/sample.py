@@ -1,34 +1,35 @@
 """A first look at a source, apart from the main pass: what its first packets tell.
 
 The output has to be planned before the first frame is decoded for good; so the source is opened a
-second time and its beginning read.
+second time and its beginning read. Of y4m and raw video there is nothing to learn by that.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from david_cli.video.codecs import Hdr10
+from david_cli.video.hdr import read_hdr, unkept_metadata
+from david_cli.video.pipes import RAW, Y4M
 from david_cli.video.reader import VideoReader
-from david_cli.video.source import open_source
+from david_cli.video.source import side_data, unkept_by_container
 
 _PACKETS = 600  # of all streams: enough to meet each stream and to see a frame rate vary
 _BYTES = 1 << 26
 _PACKETS_PER_STREAM = 2
+_BARE = (Y4M, RAW)  # demuxers of nothing but pictures at one rate
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,19 @@ class Sample:
     hdr: Hdr10 = field(default_factory=Hdr10)
     variable_rate: bool = True
     """Whether frames are unevenly spaced, as far as seen."""
+    unkept: tuple[str, ...] = ()
+    """Lines for a person: what its first frame carries and no output can."""
 
 
 def take_sample(reader: VideoReader) -> Sample:
     """Look at the beginning of the reader's file. What cannot be read there is left out."""
+    if reader.container.format.name in _BARE:
+        return Sample(variable_rate=False)
     packets: dict[int, list[PacketCopy]] = {s.index: [] for s in reader.copied_streams}
     times: list[int] = []
-    matrix, hdr = None, Hdr10()
+    matrix, hdr, unkept = None, Hdr10(), tuple[str, ...]()
     video_index = reader.video_stream.index
-    with open_source(reader.path) as container:
+    with reader.open_again() as container:
         stream = container.streams[video_index]
         assert isinstance(stream, VideoStream)
         first: VideoFrame | None = None
@@ -89,9 +94,11 @@ def take_sample(reader: VideoReader) -> Sample:
             if packet.size and time is not None:
                 times.append(time)
             if first is None and (first := _decode_one(stream, packet)) is not None:
-                matrix, hdr = display_matrix(first), _hdr10(first)
+                matrix, hdr = display_matrix(first), read_hdr(first)
+                unkept = unkept_metadata(first, stream.codec_context.codec_tag)
+        unkept += unkept_by_container(container, video_index)
         variable = _varies(times) or _varies(_indexed_times(stream))
-    return Sample({i: tuple(p) for i, p in packets.items()}, matrix, hdr, variable)
+    return Sample({i: tuple(p) for i, p in packets.items()}, matrix, hdr, variable, unkept)
 
 
 def _demux(container: InputContainer) -> Iterable[Packet[Stream]]:
@@ -105,12 +112,6 @@ def _demux(container: InputContainer) -> Iterable[Packet[Stream]]:
         yield packet
         if size > _BYTES:
             return
-
-
-def _side_data(frame: VideoFrame) -> Mapping[str, bytes]:
-    """By name. PyAV's stub takes the container of the pieces for a piece."""
-    pieces = cast("Iterable[SideData]", frame.side_data)
-    return {piece.type.name: bytes(piece) for piece in pieces}
 
 
 def _decode_one(stream: VideoStream, packet: Packet[Stream]) -> VideoFrame | None:
@@ -138,33 +139,5 @@ def _varies(times: list[int]) -> bool:
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     """The nine integers that turn and mirror a picture, where it has them."""
-    found = _side_data(frame).get("DISPLAYMATRIX")
+    found = side_data(frame).get("DISPLAYMATRIX")
     return struct.unpack("=9i", found[:36]) if found is not None else None
-
-
-def _hdr10(frame: VideoFrame) -> Hdr10:
-    """Mastering display (rationals: R, G, B, white point, min, max, two flags) and light level."""
-    mastering = mastering_av1 = light = ""
-    side_data = _side_data(frame)
-    if (found := side_data.get("MASTERING_DISPLAY_METADATA")) is not None:
-        numbers = struct.unpack("=22i", found[:88])
-        pairs = zip(numbers[0:20:2], numbers[1:20:2], strict=True)
-        ratios = [above / below if below else 0.0 for above, below in pairs]
-        if all(numbers[20:22]):
-            mastering = _mastering(ratios, 50000, 10000)
-            mastering_av1 = _mastering(ratios, 1, 1)
-    if (found := side_data.get("CONTENT_LIGHT_LEVEL")) is not None:
-        light = "{},{}".format(*struct.unpack("=2I", found[:8]))
-    return Hdr10(mastering, mastering_av1, light)
-
-
-def _mastering(ratios: list[float], chroma_unit: int, light_unit: int) -> str:
-    def number(value: float, unit: int) -> str:
-        return str(round(value * unit)) if unit > 1 else f"{value:.6g}"
-
-    red, green, blue, white = (
-        f"({number(ratios[i], chroma_unit)},{number(ratios[i + 1], chroma_unit)})"
-        for i in (0, 2, 4, 6)
-    )
-    darkest, brightest = (number(value, light_unit) for value in ratios[8:10])
-    return f"G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"

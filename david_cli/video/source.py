@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -55,7 +57,7 @@ def open_source(path: Path) -> InputContainer:
     return container
 
 
-def find_video(container: InputContainer, path: Path) -> VideoStream:
+def find_video(container: InputContainer, path: Path | str) -> VideoStream:
     """The first video stream that is not an attached picture.
 
     Raises:
@@ -89,14 +91,42 @@ def unknown_codecs(container: InputContainer) -> dict[int, str]:
 
     PyAV hides them with the codec context; FFmpeg's description of the file has them.
     """
+    found = re.findall(r"Stream #0:(\d+)\S*: \w+: none \((.{4}) / 0x", _described(container))
+    return {int(index): code.strip() for index, code in found}
+
+
+def unkept_by_container(container: InputContainer, index: int) -> tuple[str, ...]:
+    """Losses, for a person: what the container says of a stream and PyAV can neither use nor write.
+
+    FFmpeg's library decodes the whole picture and leaves cropping to players.
+    """
+    parts = re.split(r"Stream #0:(?=\d)", _described(container))
+    about = next((part for part in parts if re.match(rf"{index}\D", part)), "")
+    lines = []
+    if crop := re.search(r"Frame Cropping: ([\d/]+)", about):
+        lines.append(
+            f"clean aperture (crop {crop[1]} at left/right/top/bottom): no muxer here can write "
+            "it; the whole picture is kept"
+        )
+    if profile := re.search(r"DOVI configuration record: .*?profile: (\d+)", about):
+        lines.append(f"Dolby Vision profile {profile[1]}: no muxer here can write its record")
+    return tuple(lines)
+
+
+def _described(container: InputContainer) -> str:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)  # below it the description comes out empty
     try:
         text: str = container.dumps_format()  # type: ignore[attr-defined]  # missing in its stub
     finally:
         av.logging.set_level(level)
-    found = re.findall(r"Stream #0:(\d+)\S*: \w+: none \((.{4}) / 0x", text)
-    return {int(index): code.strip() for index, code in found}
+    return text
+
+
+def side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """What FFmpeg attached to a frame, by name; PyAV's stub takes the collection for a piece."""
+    pieces = cast("Iterable[SideData]", frame.side_data)
+    return {piece.type.name: bytes(piece) for piece in pieces}
 
 
 def color_of(frame: VideoFrame, stream: VideoStream) -> ColorSpec:
@@ -144,12 +174,13 @@ def describe(
         frame_count=stream.frames or estimate or None,
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         rotation=picture.rotation,
-        interlaced=picture.interlaced_frame,
+        interlaced=first.fields is not None,
         bit_rate=stream.bit_rate or container.bit_rate or None,
         streams=tuple(_describe_stream(s, names) for s in container.streams),
         video_index=stream.index,
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
+        fields=first.fields,
     )
 
 

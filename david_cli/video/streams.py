@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import av
 from av.format import ContainerFormat
 from av.stream import Discard, Stream
 
-from david_cli.errors import OutputError
+from david_cli.errors import OutputError, UsageError
 from david_cli.video.codecs import EncodeOptions, Encoding
 from david_cli.video.containers import FALLBACK, choose_container, muxer_of, timing_options
 from david_cli.video.frame import ColorSpec, VideoInfo
-from david_cli.video.marks import field_parity
+from david_cli.video.hdr import kept_hdr
+from david_cli.video.marks import FIELD_ORDERS, PROGRESSIVE, UNKNOWN, field_parity
+from david_cli.video.pipe_formats import choose_stream, format_name
+from david_cli.video.pipes import STANDARD
 from david_cli.video.reader import VideoReader
 from david_cli.video.sample import PacketCopy, Sample, take_sample
 from david_cli.video.trial import Look, Outcome, identity, rehearse
@@ -79,30 +83,33 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
     Args:
         reader: The open source.
         target: Where to; None is ``<name>.sharp.<ext>`` beside the source. A container that cannot
-            hold the result becomes .mkv, so the plan's target is the one that counts.
+            hold the result becomes .mkv, so the plan's target is the one that counts. ``-`` is
+            standard output.
         options: What the user asked for.
 
     Raises:
-        UsageError: an unknown codec.
+        UsageError: an unknown codec or format, or no target for a source without a name.
         OutputError: the target is the source, or what was asked for cannot be encoded.
     """
     sample = take_sample(reader)
     look = presentation(reader, sample)
     wanted = target if target is not None else _default_target(reader)
-    path, container, encoding, notes = choose_container(wanted, look, sample, options)
-    if path.exists() and path.samefile(reader.info.path):
+    choose = partial(choose_container, wanted) if wanted != STANDARD else choose_stream
+    path, container, encoding, notes = choose(look, sample, options)
+    if reader.is_file(path):
         raise OutputError(f"{path}: is the source itself; choose another name with -o")
     container_options = timing_options(container, look.info, reader.copied_streams)
     stage = _Stage(container, container_options, encoding, look, sample)
     streams = [s for s in reader.copied_streams if not _is_chapter_track(s, look)]
     kept = stage.fitting(streams)
     stage, outcome = stage.with_all_metadata(kept)
-    if encoding.codec == "ffv1":  # keeps it in each frame, where PyAV does not look
+    if encoding.codec in ("ffv1", "y4m"):  # in each frame, where PyAV does not look; see pipes.py
         outcome = replace(outcome, sample_aspect_ratio=True)
     lost = [s for s in streams if s not in kept]
-    losses = _stream_losses(stage, path, lost, reader.info)
-    losses += _other_losses(outcome, look, path, encoding.codec)
-    losses += _alpha_loss(reader) + _field_loss(look)
+    name = format_name(container) if path == STANDARD else path.suffix[1:].upper()
+    losses = _stream_losses(stage, name, lost, reader.info)
+    losses += _other_losses(outcome, look, name, encoding.codec) + _detail_losses(outcome, name)
+    losses += [*sample.unkept, *_alpha_loss(reader)]
     return OutputPlan(
         target=path,
         container=container,
@@ -113,7 +120,7 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
         copied=tuple(stream.index for stream in kept),
         kept=tuple(_kept(kept, outcome, look)),
         losses=tuple(losses),
-        notes=(*encoding.notes, *notes),
+        notes=(*reader.notes, *encoding.notes, *notes),
         color=encoding.color,
         container_options=stage.options,
         sample=sample,
@@ -135,12 +142,24 @@ def presentation(
     return Look(
         info=reader.info,
         matrix=sample.matrix,
-        field_order=stream.codec_context.field_order if reader.info.interlaced else 0,
+        field_order=_field_order(reader),
         metadata=_lasting(reader.container.metadata),
         stream_metadata=_lasting(stream.metadata),
         disposition=int(stream.disposition),
         chapters=tuple(_chapters(reader, shift, end)),
+        hdr=sample.hdr,
     )
+
+
+def _field_order(reader: VideoReader) -> int:
+    """FFmpeg's AVFieldOrder of the frames that will be written: the stream's, if frames agree."""
+    fields = reader.info.fields
+    if fields is None:
+        return UNKNOWN
+    if reader.deinterlaces:
+        return PROGRESSIVE
+    labelled = reader.video_stream.codec_context.field_order
+    return labelled if field_parity(labelled) == fields else FIELD_ORDERS[fields]
 
 
 def _lasting(metadata: dict[str, str]) -> dict[str, str]:
@@ -162,6 +181,8 @@ def _chapters(reader: VideoReader, shift: Fraction, end: Fraction | None) -> lis
 
 def _default_target(reader: VideoReader) -> Path:
     """``<name>.sharp.<ext>``; the extension is the source's own unless that is a wrong one."""
+    if reader.pipe:
+        raise UsageError(f"{reader.name} has no name to make one from; say where to with -o")
     source, known = reader.info.path, reader.container.format.extensions
     suffix = source.suffix
     if not suffix:
@@ -237,8 +258,7 @@ class _Stage:
         return self, plain
 
 
-def _stream_losses(stage: _Stage, path: Path, lost: Sequence[Stream], info: VideoInfo) -> list[str]:
-    name = path.suffix[1:].upper()
+def _stream_losses(stage: _Stage, name: str, lost: Sequence[Stream], info: VideoInfo) -> list[str]:
     fallback = replace(stage, container=FALLBACK, options={})
     lines = []
     for stream in lost:
@@ -248,15 +268,17 @@ def _stream_losses(stage: _Stage, path: Path, lost: Sequence[Stream], info: Vide
     return lines
 
 
-def _other_losses(outcome: Outcome, look: Look, path: Path, codec: str) -> list[str]:
-    name = path.suffix[1:].upper()
+def _other_losses(outcome: Outcome, look: Look, name: str, codec: str) -> list[str]:
     lines = []
+    if not outcome.timing:
+        lines.append("uneven times of the frames")
     if not outcome.range:
         lines.append("full range")
     if not outcome.color:
         lines.append("colour tags (matrix, primaries or transfer)")
     if not outcome.fields:
         lines.append("interlacing")
+    lines.extend(outcome.lost_hdr)
     if not outcome.sample_aspect_ratio:
         lines.append(f"sample aspect ratio {look.info.sample_aspect_ratio}")
     if not outcome.orientation:
@@ -268,6 +290,17 @@ def _other_losses(outcome: Outcome, look: Look, path: Path, codec: str) -> list[
     return [f"{line}: {codec} in {name} cannot hold it" for line in lines]
 
 
+def _detail_losses(outcome: Outcome, name: str) -> list[str]:
+    """One line for each thing that streams lose, such as ``title of streams 1, 2``."""
+    streams: dict[str, list[str]] = {}
+    for what, index in outcome.lost_details:
+        streams.setdefault(what, []).append(str(index))
+    return [
+        f"{what} of stream{'s' * (len(of) > 1)} {', '.join(of)}: {name} cannot hold it"
+        for what, of in streams.items()
+    ]
+
+
 def _alpha_loss(reader: VideoReader) -> list[str]:
     has_alpha = reader.video_stream.metadata.get("alpha_mode") == "1"
     if has_alpha and not reader.info.format.alpha:
@@ -275,16 +308,11 @@ def _alpha_loss(reader: VideoReader) -> list[str]:
     return []
 
 
-def _field_loss(look: Look) -> list[str]:
-    if look.info.interlaced and not field_parity(look.field_order):
-        return ["interlacing: the source does not say which field comes first, nor can the output"]
-    return []
-
-
 def _kept(streams: Sequence[Stream], outcome: Outcome, look: Look) -> list[str]:
     lines = [_describe(look.info, stream.index) for stream in streams]
     if look.info.sample_aspect_ratio not in (None, 1) and outcome.sample_aspect_ratio:
         lines.append(f"sample aspect ratio {look.info.sample_aspect_ratio}")
+    lines += [line for line in kept_hdr(look.hdr) if not line.startswith(outcome.lost_hdr)]
     if look.matrix is not None and outcome.orientation:
         lines.append(f"display matrix (rotation {look.info.rotation})")
     if look.chapters and outcome.chapters:

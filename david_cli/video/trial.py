@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
+from operator import le
 from typing import Any
 
 import av
@@ -26,9 +27,12 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from david_cli.video.codecs import Encoding
+from david_cli.video.codecs import Encoding, Hdr10
+from david_cli.video.deinterlace import FieldOrder
 from david_cli.video.frame import ColorSpec, Frame, Range, VideoInfo
+from david_cli.video.hdr import lost_hdr, read_hdr
 from david_cli.video.marks import FrameMarks, field_parity
+from david_cli.video.pipes import RAW, RawFormat
 from david_cli.video.repack import flat, planar_format, to_video_frame
 from david_cli.video.sample import PacketCopy, display_matrix
 from david_cli.video.source import color_of, is_picture
@@ -43,6 +47,9 @@ _SIZE = (256, 144)  # of a rehearsal: every encoder takes it, DNxHR nothing smal
 _EVEN = (0, 1, 2, 3, 4, 5)
 _UNEVEN = (0, 1, 2, 5, 6, 9)  # frame times in frame periods
 _EXACT = Fraction(1, 1000)  # seconds; Matroska and FLV count milliseconds
+_NO_LENGTHS = ("nut",)  # demuxers that give each frame the length that the rate has
+_DETAILS = ("language", "title", "timecode")  # of a stream
+_OF_A_FILE = ("filename", "mimetype")  # and of an attached file; that of a cover says nothing
 _IMAGE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
@@ -54,13 +61,15 @@ class Look:
     matrix: tuple[int, ...] | None = None
     """Display matrix: rotation and mirroring."""
     field_order: int = 0
-    """FFmpeg's AVFieldOrder; above 1 the frames are interlaced."""
+    """FFmpeg's AVFieldOrder: 0 says nothing, 1 progressive; above, the frames are interlaced."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Of the file."""
     stream_metadata: dict[str, str] = field(default_factory=dict)
     """Of the video stream."""
     disposition: int = 0
     chapters: tuple[dict[str, Any], ...] = ()
+    hdr: Hdr10 = field(default_factory=Hdr10)
+    """Static HDR metadata, that the encoder's options should write."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,12 @@ class Outcome:
     sample_aspect_ratio: bool
     orientation: bool
     chapters: bool
+    lost_hdr: tuple[str, ...]
+    """Names of the static HDR metadata that did not come back."""
     lost_metadata: tuple[str, ...]
     """Keys of the file's metadata that did not come back."""
+    lost_details: tuple[tuple[str, int], ...]
+    """What did not come back of a stream's language, title and dispositions, and its index."""
     streams: Counter[tuple[str, str | None]]
     """Kind and codec of every stream but the first video."""
 
@@ -102,13 +115,22 @@ class VideoTrack:
     stream: VideoStream
     encoding: Encoding
     marks: FrameMarks
+    lengths: dict[int, int] = field(default_factory=dict)
+    """Durations of frames inside the encoder, by pts: not every encoder gives them back."""
 
     def encode(self, frame: Frame | None) -> list[Packet[VideoStream]]:
         """Packets ready to mux; None drains the encoder."""
         if frame is None:
-            return self.stream.encode(None)
+            return self._timed(self.stream.encode(None))
+        self.lengths[frame.pts] = frame.duration
         picture = to_video_frame(frame, self.encoding.pix_fmt, self.encoding.color)
-        return self.stream.encode(self.marks.put(picture))
+        return self._timed(self.stream.encode(self.marks.put(picture)))
+
+    def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+        for packet in packets:
+            length = self.lengths.pop(packet.pts, 0) if packet.pts is not None else 0
+            packet.duration = length or packet.duration
+        return packets
 
 
 def add_video(
@@ -130,8 +152,8 @@ def add_video(
     context.color_primaries, context.color_trc = color.primaries, color.transfer
     if info.sample_aspect_ratio:
         context.sample_aspect_ratio = info.sample_aspect_ratio
+    context.field_order = look.field_order
     if field_parity(look.field_order):
-        context.field_order = look.field_order
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     if encoding.codec == "hevc" and output.format.name in MOV_FAMILY:
         context.codec_tag = "hvc1"  # Apple's players know no other
@@ -140,7 +162,7 @@ def add_video(
     if color.chroma_location and target and target.log2_chroma != (0, 0):
         context.options["chroma_sample_location"] = str(int(color.chroma_location))
     stream.set_display_matrix(look.matrix)
-    stream.metadata.update(look.stream_metadata)
+    stream.metadata.update(with_title(look.stream_metadata))
     stream.disposition = Disposition(look.disposition)
     marks = FrameMarks(context, info.sample_aspect_ratio, look.field_order)
     return VideoTrack(stream, encoding, marks)
@@ -158,7 +180,7 @@ def add_copy(output: OutputContainer, source: Stream, first: Sequence[PacketCopy
         output.add_attachment(name, source.metadata.get("mimetype", mime), first[0].data)
         return None
     stream = output.add_stream_from_template(source, opaque=True)
-    stream.metadata.update(source.metadata)
+    stream.metadata.update(with_title(source.metadata))
     stream.disposition = source.disposition
     return stream
 
@@ -181,7 +203,7 @@ def _comes_back(encoding: Encoding, info: VideoInfo, container: str) -> bool:
     except FAILURES:
         return False
     sent = to_video_frame(frame, encoding.pix_fmt, encoding.color)
-    return len(pictures) == 1 and _kind(pictures[0]) == _kind(sent)
+    return len(pictures) == 1 and _holds(pictures[0], sent)
 
 
 def rehearse(
@@ -204,8 +226,11 @@ def rehearse(
     try:
         with av.open(file, "w", format=container, container_options=options) as output:
             _perform(output, encoding, small, copies, times, time_base)
-        with _reopened(file) as back:
-            return _observe(back, small, encoding.color, [t * time_base for t in times])
+        rate = nominal_rate(look.info)
+        raw = RawFormat(width, height, encoding.pix_fmt, rate) if container == RAW else None
+        with _reopened(file, raw) as back:
+            sources = [source for source, _ in copies]
+            return _observe(back, small, encoding.color, [t * time_base for t in times], sources)
     except FAILURES:
         return None
 
@@ -237,7 +262,11 @@ def _perform(
 
 
 def _observe(
-    back: InputContainer, look: Look, color: ColorSpec, times: Sequence[Fraction]
+    back: InputContainer,
+    look: Look,
+    color: ColorSpec,
+    times: Sequence[Fraction],
+    sources: Sequence[Stream],
 ) -> Outcome | None:
     video = next((s for s in back.streams.video if not is_picture(s)), None)
     if video is None:
@@ -251,33 +280,79 @@ def _observe(
     tags, is_rgb = color_of(frames[0], video), frames[0].format.is_rgb
     expected = look.info.sample_aspect_ratio or Fraction(1)
     return Outcome(
-        timing=_same_times(frames, times),
+        timing=_same_times(frames, times, lengths=back.format.name not in _NO_LENGTHS),
         range=is_rgb or (tags.range == Range.FULL) == (color.range == Range.FULL),
         color=_same_color(tags, color, is_rgb),
-        fields=look.field_order <= 1 or frames[0].interlaced_frame,
+        fields=FieldOrder().of(frames[0]) == field_parity(look.field_order),
         sample_aspect_ratio=(aspect or Fraction(1)) == expected,
-        orientation=_turn(display_matrix(frames[0])) == _turn(look.matrix),
+        orientation=turn(display_matrix(frames[0])) == turn(look.matrix),
         chapters=len(chapters) == len(look.chapters),
+        lost_hdr=lost_hdr(look.hdr, read_hdr(frames[0])),
         lost_metadata=tuple(sorted(key for key in look.metadata if key.lower() not in keys)),
+        lost_details=tuple(_lost_details(back, video, look, sources)),
         streams=others,
     )
 
 
-def _same_times(frames: Sequence[VideoFrame], expected: Sequence[Fraction]) -> bool:
+def _lost_details(
+    back: InputContainer, video: VideoStream, look: Look, sources: Sequence[Stream]
+) -> Iterator[tuple[str, int]]:
+    """What is missing of each stream, and the index the stream has in the source."""
+    wanted = details(look.stream_metadata, look.disposition)
+    pairs: list[tuple[int, dict[str, str], Stream]] = [(look.info.video_index, wanted, video)]
+    unused: list[Stream] = [s for s in back.streams if s.index != video.index]
+    for source in sources:
+        found = next((s for s in unused if identity(s) == identity(source)), None)
+        if found is not None:
+            unused.remove(found)
+            wanted = details(source.metadata, int(source.disposition))
+            pairs.append((source.index, wanted, found))
+    for index, before, stream in pairs:
+        after = details(stream.metadata, int(stream.disposition))
+        for name, text in before.items():
+            if after.get(name) != text:
+                yield name, index
+
+
+def _same_times(
+    frames: Sequence[VideoFrame], expected: Sequence[Fraction], *, lengths: bool
+) -> bool:
+    """Whether frames came back at their times and, where files tell them, with their lengths."""
     if len(frames) != len(expected) or any(f.pts is None for f in frames):
         return False
     times = [f.pts * f.time_base for f in frames if f.pts is not None and f.time_base]
     steps = [after - before for before, after in pairwise(expected)]
-    lengths = [f.duration * f.time_base if f.duration and f.time_base else None for f in frames]
+    found = [f.duration * f.time_base if f.duration and f.time_base else None for f in frames]
     return all(abs(a - b) <= _EXACT for a, b in zip(times, expected, strict=True)) and all(
         length is None or abs(length - step) <= 2 * _EXACT
-        for length, step in zip(lengths, steps, strict=False)
+        for length, step in zip(found if lengths else (), steps, strict=False)
     )
 
 
 def _same_color(back: ColorSpec, sent: ColorSpec, is_rgb: bool) -> bool:
     matrix = is_rgb or back.matrix == sent.matrix
     return matrix and (back.primaries, back.transfer) == (sent.primaries, sent.transfer)
+
+
+def details(metadata: Mapping[str, str], disposition: int) -> dict[str, str]:
+    """What a person would miss of a stream: its language, title, file name and dispositions.
+
+    Whether a stream is the default one is left out: some containers always have such a one.
+    """
+    named = {key.lower(): text for key, text in with_title(metadata).items()}
+    is_cover = bool(disposition & Disposition.attached_pic)
+    keys = _DETAILS if is_cover else _DETAILS + _OF_A_FILE
+    found = {key: named[key] for key in keys if named.get(key, "und") != "und"}
+    flags = Disposition(disposition) & ~(Disposition.default | Disposition.attached_pic)
+    return found | {f"disposition {flag.name}": "yes" for flag in flags}
+
+
+def with_title(metadata: Mapping[str, str]) -> dict[str, str]:
+    """MP4 and MOV read a stream's title back as ``name``, but write ``title`` alone."""
+    found = dict(metadata)
+    if "name" in found:
+        found.setdefault("title", found.pop("name"))
+    return found
 
 
 def identity(stream: Stream) -> tuple[str, str | None]:
@@ -287,7 +362,7 @@ def identity(stream: Stream) -> tuple[str, str | None]:
     return kind, context.name if context is not None else getattr(stream, "name", None)
 
 
-def _turn(matrix: tuple[int, ...] | None) -> tuple[int, ...]:
+def turn(matrix: tuple[int, ...] | None) -> tuple[int, ...]:
     """Rotation and mirroring of a display matrix, without its shift (players ignore that)."""
     if matrix is None:
         return (1, 0, 0, 1)
@@ -302,13 +377,20 @@ def _grey_frame(info: VideoInfo) -> Frame:
     return Frame(planes, info.format, info.color, 0, 1, Fraction(1, 25))
 
 
+def _holds(back: VideoFrame, sent: VideoFrame) -> bool:
+    """The same kind of picture, with as many bits or more: ProRes 4444 takes 10 and gives 12."""
+    bits = [[part.bits for part in frame.format.components] for frame in (sent, back)]
+    return _kind(back) == _kind(sent) and all(map(le, *bits))
+
+
 def _kind(frame: VideoFrame) -> tuple[object, ...]:
-    """Size, model, alpha, and bits and size of each component, whatever the layout in memory."""
+    """Size, model, alpha and size of each component, whatever the layout in memory."""
     format = planar_format(frame.format.name)
-    parts = tuple((part.bits, part.width, part.height) for part in frame.format.components)
+    parts = tuple((part.width, part.height) for part in frame.format.components)
     return frame.width, frame.height, frame.format.is_rgb, format and format.alpha, parts
 
 
-def _reopened(file: io.BytesIO) -> InputContainer:
+def _reopened(file: io.BytesIO, raw: RawFormat | None = None) -> InputContainer:
     file.seek(0)
-    return av.open(file, "r", metadata_errors="replace")
+    format, options = (RAW, raw.options) if raw else (None, {})
+    return av.open(file, "r", format=format, options=options, metadata_errors="replace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,8 +20,9 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from david_cli.errors import OutputError
+from david_cli.errors import OutputError, PipeClosed
 from david_cli.video.frame import Frame
+from david_cli.video.pipes import STANDARD, StandardOutput
 from david_cli.video.reader import VideoReader
 from david_cli.video.source import is_picture, reason
 from david_cli.video.streams import OutputPlan, presentation
@@ -45,17 +46,21 @@ class VideoWriter:
     frames_written: int
 
     def __init__(self, plan: OutputPlan, reader: VideoReader) -> None:
-        """Claim a temporary file in the target's folder.
+        """Claim a temporary file in the target's folder, or standard output.
 
         Raises:
             OutputError: the folder is missing or cannot be written to.
+            UsageError: standard output is a terminal.
         """
         self.warnings = []
         self.frames_written = 0
         self._plan = plan
         self._reader = reader
-        self._target = plan.target.absolute()
-        self._part = _claim(self._target)
+        self._place: _File | StandardOutput
+        if plan.target == STANDARD:
+            self._place = StandardOutput(reader.info.sample_aspect_ratio)
+        else:
+            self._place = _File(plan.target)
         self._output: OutputContainer | None = None
         self._video: VideoTrack
         self._copies: dict[int, _Copy] = {}
@@ -92,8 +97,11 @@ class VideoWriter:
         with self._reported("writing"):
             self._mux_copy(packet)
 
-    def finish(self) -> None:
+    def finish(self, verify: Callable[[Path], None] | None = None) -> None:
         """Flush, close, check and give the file its final name.
+
+        Args:
+            verify: looks at the finished file before it has its name; what it raises undoes all.
 
         Raises:
             OutputError: no frame was written, the disk is full, or frames are missing.
@@ -105,10 +113,10 @@ class VideoWriter:
             self._mux_video(self._video.encode(None))
             self._output.close()
             self._check()
-            _sync(self._part)
-            os.replace(self._part, self._target)
-            _sync(self._target.parent)
-        self._collect_warnings()
+            self._collect_warnings()
+            if verify is not None and isinstance(self._place, _File):
+                verify(self._place.part)
+            self._place.keep()
 
     def abort(self) -> None:
         """Drop everything; may be called at any time, and again."""
@@ -116,13 +124,21 @@ class VideoWriter:
         if output is not None:
             with contextlib.suppress(*FAILURES):
                 output.close()
-        self._part.unlink(missing_ok=True)
+        self._place.drop()
+
+    def interrupt(self) -> None:
+        """Let a thread that waits for the reader of standard output go on, and fail."""
+        if isinstance(self._place, StandardOutput):
+            self._place.interrupt()
 
     @contextlib.contextmanager
     def _reported(self, doing: str) -> Iterator[None]:
         """Failures of FFmpeg and of the disk, as one line; nothing stays behind."""
         try:
             yield
+        except BrokenPipeError as err:
+            self.abort()
+            raise PipeClosed from err
         except FAILURES as err:
             self.abort()
             raise OutputError(
@@ -143,9 +159,7 @@ class VideoWriter:
                 end = (reader.info.start or 0) + reader.end - self._shift
         look = presentation(reader, plan.sample, self._shift, end)
         options = _with_faststart(plan)
-        self._output = av.open(
-            str(self._part), "w", format=plan.container, container_options=options
-        )
+        self._output = self._place.open(plan.container, options)
         self._time_base = video_time_base(plan.container, reader.info)
         self._add_streams(self._output, look)
         self._output.start_encoding()
@@ -205,10 +219,8 @@ class VideoWriter:
                 f"{self._plan.target}: the encoder gave {self._packets} packets for "
                 f"{self.frames_written} frames; try another --codec"
             )
-        with av.open(str(self._part), metadata_errors="replace") as back:
-            video = next(s for s in back.streams.video if not is_picture(s))
-            found = video.frames or sum(packet.size > 0 for packet in back.demux(video))
-        if found != self.frames_written:
+        found = self._place.frames()
+        if found not in (None, self.frames_written):
             raise OutputError(
                 f"{self._plan.target}: {found} of {self.frames_written} frames are in the file; "
                 "try .mkv"
@@ -223,6 +235,34 @@ class VideoWriter:
             if copy.dropped:
                 why = f" ({copy.rejected})" if copy.rejected else ": their times go backwards"
                 self.warnings.append(f"stream {index}: {copy.dropped} packets left out{why}")
+
+
+class _File:
+    """A file beside the target, which takes its name when it is complete."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target.absolute()
+        self.part = _claim(self._target)
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        """A muxer that writes here."""
+        return av.open(str(self.part), "w", format=container, container_options=options)
+
+    def frames(self) -> int:
+        """Frames of the video in the finished file."""
+        with av.open(str(self.part), metadata_errors="replace") as back:
+            video = next(s for s in back.streams.video if not is_picture(s))
+            return video.frames or sum(packet.size > 0 for packet in back.demux(video))
+
+    def keep(self) -> None:
+        """Give the file its final name."""
+        _sync(self.part)
+        os.replace(self.part, self._target)
+        _sync(self._target.parent)
+
+    def drop(self) -> None:
+        """Leave nothing behind."""
+        self.part.unlink(missing_ok=True)
 
 
 class _Copy:

@@ -94,7 +94,7 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         (["deblur", "a.mp4", "--start", "soon"], "--start"),
         (["deblur", "a.mp4", "--end", "0"], "--end"),
         (["deblur", "a.mp4", "--encoder-option", "tune"], "--encoder-option"),
-        (["deblur", "a.mp4", "-o", "-"], "-o -"),
+        (["deblur", "a.mp4", "--format", "nut"], "-o -"),
         (["frames", "d", "--strength", "nan"], "--strength"),
     ],
 )
