@@ -246,7 +246,8 @@ def _validator(
     inputs: dict[PairedClip, Measured] = {}
 
     def validate(network: Network) -> dict[str, float]:
-        deblurrer = Deblurrer(network, device=place, precision=resolve_precision("auto", place))
+        precision = resolve_precision("auto", place)
+        deblurrer = Deblurrer(network, device=place, precision=precision, tile=0)
         scores = []
         for number, clip in enumerate(clips, 1):
             view.busy(f"validating: {clip.blurry[0].parent} ({number} of {len(clips)})")

@@ -17,7 +17,7 @@ The paper does not publish channel counts, nor whether the maps pass a softmax; 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -28,6 +28,11 @@ MODULE_LEVELS = (3, 7, 11)
 """Blur level that each of three modules stands for: C-DVD-3, -7 and -11 (section 3)."""
 WIDEST_MAP_BIAS = 10.0
 """Bias of the widest branch's map at the start: exp(-10) of the weight is left to each other."""
+_CHOICES = {
+    "block": ("plain", "residual"),
+    "down": ("maxpool", "strided"),
+    "skip": ("concat", "add"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,22 @@ class DavidConfig:
     """Whether attention maps pass a softmax, which keeps the output a convex mix."""
 
     def __post_init__(self) -> None:
+        counts = (self.frames, *self.branches, *self.widths, *self.attention_widths)
+        if not all(n >= 1 for n in (*counts, self.modules, self.unshuffle)):
+            raise ValueError("window, branches, widths, modules and unshuffle must be 1 or more")
         if self.frames % 2 != 1 or any(n % 2 != 1 or n > self.frames for n in self.branches):
             raise ValueError(
                 "window and branches must be odd, and no branch longer than the window"
             )
-        if not (self.branches and self.widths and self.attention_widths and self.modules >= 1):
-            raise ValueError("branches, widths and modules must not be empty")
+        if not (self.branches and self.widths and self.attention_widths):
+            raise ValueError("branches and widths must not be empty")
         if len(self.branches) != len(set(self.branches)):
             raise ValueError("branches must differ")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)}, not {getattr(self, name)}")
+        if not 0 <= self.leak < 1:
+            raise ValueError(f"leak must be 0 or more and less than 1, not {self.leak}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DavidConfig:
@@ -100,10 +113,10 @@ PAPER_LAYOUT = DavidConfig(
 )
 """The supplement's layout: five scales and 20 convolutions a branch, 12-layer attention."""
 
-DAVID = DavidConfig()
+DAVID = DavidConfig(widths=(16, 32, 48, 64), attention_widths=(16, 32, 48), leak=0.1)
 """The shipped ``david``: Dual Att, twelve branches and four attention networks."""
 
-DAVID_LITE = DavidConfig(modules=1, branches=(7,))
+DAVID_LITE = replace(DAVID, modules=1, branches=(7,))
 """The shipped ``david-lite``: the Single configuration, one 7-frame branch of the same width."""
 
 
@@ -254,7 +267,7 @@ class InternalAttention(nn.Module):
         self.unshuffle = c.unshuffle
 
     def restorers(self) -> list[Branch]:
-        """The branches, from the fewest frames to the most as configured."""
+        """The branches, in the order of the configuration."""
         return [branch for branch in self.branches if isinstance(branch, Branch)]
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor | None]:

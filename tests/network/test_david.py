@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -143,8 +144,14 @@ def test_a_configuration_survives_json_and_refuses_unknown_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"branches": (2,)}, {"branches": (9,)}, {"branches": ()}, {"branches": (3, 3)}]
+    "wrong",
+    [
+        *({"branches": (2,)}, {"branches": (9,)}, {"branches": ()}, {"branches": (3, 3)}),
+        *({"branches": (-1, 3)}, {"frames": -1, "branches": (-3,)}, {"widths": (4, 0)}),
+        *({"modules": 0}, {"unshuffle": 0}, {"leak": 1.0}, {"leak": -0.1}, {"leak": float("nan")}),
+        *({"block": "resdual"}, {"down": "stride"}, {"skip": "sum"}),
+    ],
 )
-def test_impossible_configurations_are_refused(wrong: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError):
+def test_impossible_configurations_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="|".join(wrong)):
         DavidConfig(**wrong)
