@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
-    from david_cli.inference.pipeline import deblur_frames, deblur_video
+    from david_cli.inference.pictures import deblur_frames
+    from david_cli.inference.pipeline import deblur_video
 
 __version__ = "0.1.0"
 __all__ = ["Deblurrer", "__version__", "deblur_frames", "deblur_video", "load_deblurrer"]
@@ -15,7 +16,7 @@ __all__ = ["Deblurrer", "__version__", "deblur_frames", "deblur_video", "load_de
 _HOMES = {  # public name -> module; resolved on first use, so that --help never imports torch
     "Deblurrer": "david_cli.inference.deblurrer",
     "load_deblurrer": "david_cli.inference.deblurrer",
-    "deblur_frames": "david_cli.inference.pipeline",
+    "deblur_frames": "david_cli.inference.pictures",
     "deblur_video": "david_cli.inference.pipeline",
 }
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from david_cli.errors import OutputError
+from david_cli.files import replace_file
 
 
 def refuse_source(source: Path, target: Path) -> None:
@@ -74,12 +75,4 @@ def write_text(target: Path, text: str) -> None:
         OutputError: it cannot be written; nothing is left behind.
     """
     make_folder(target)
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        try:
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as err:
-        raise OutputError(f"{target} cannot be written: {err.strerror or err}") from err
+    replace_file(target, text.encode())

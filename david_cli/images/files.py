@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from david_cli.errors import InputError, OutputError
+from david_cli.errors import InputError
+from david_cli.files import replace_file
 from david_cli.images import bmp, jpeg, png, tiff, webp
 from david_cli.images.still import FileKind, Header, StillImage
 
@@ -55,16 +54,7 @@ def write_image(path: Path, image: StillImage) -> None:
     Raises:
         OutputError: The file cannot be written; nothing is left behind.
     """
-    data = image.encoded or _FORMATS[image.kind].encode(image)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    replace_file(path, image.encoded or _FORMATS[image.kind].encode(image))
 
 
 def _kind(data: bytes) -> FileKind:

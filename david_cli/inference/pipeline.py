@@ -10,15 +10,13 @@ travel through the same channels beside the frames, in the order the file has th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from david_cli.errors import DavidError, InputError, OutputError, UsageError
@@ -38,8 +36,6 @@ from david_cli.video.writer import VideoWriter
 
 CHANNEL_ITEMS = 8
 """Frames or packets that may wait between two stages."""
-
-F = TypeVar("F", Tensor, NDArray[np.uint8])
 
 
 @dataclass(frozen=True)
@@ -154,24 +150,6 @@ def deblur_video(
         deblurrer = deblurrer or load_deblurrer()
         run = _Run(reader, plan, deblurrer, strength, on_progress, on_message)
         return run.finish(verify=verify)
-
-
-def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> Iterator[F]:
-    """Turn an iterable of frames into an iterable of sharp frames, lazily, in order.
-
-    Args:
-        frames: either (3, H, W) tensors, RGB in [0, 1], or (H, W, 3) uint8 arrays. The size may
-            change: a new scene starts there, as it does at a scene cut.
-        deblurrer: ``load_deblurrer()`` where None.
-
-    Yields:
-        As many frames of the same kind: tensors on their own device, not clipped; arrays rounded.
-    """
-    deblurrer = deblurrer or load_deblurrer()
-    radius = deblurrer.frames // 2
-    for window in sliding_windows(frames, radius=radius, is_cut=_cut_between_pictures):
-        stack = torch.stack([_as_rgb(frame).to(deblurrer.device) for frame in window])
-        yield _like(window[radius], deblurrer(stack[None])[0])
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -397,25 +375,6 @@ def _join(threads: list[StageThread]) -> None:
 
 def _cut_between(a: _Prepared, b: _Prepared) -> bool:
     return is_scene_cut(a.thumbnail, b.thumbnail)
-
-
-def _cut_between_pictures(a: F, b: F) -> bool:
-    x, y = _as_rgb(a), _as_rgb(b)
-    return x.shape != y.shape or is_scene_cut(thumbnail(x), thumbnail(y))
-
-
-def _as_rgb(frame: Tensor | NDArray[np.uint8]) -> Tensor:
-    """(3, H, W) float32 in [0, 1] of either kind of frame."""
-    if isinstance(frame, Tensor):
-        return frame.float()
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
-
-
-def _like(frame: F, restored: Tensor) -> F:
-    if isinstance(frame, Tensor):
-        return restored.to(frame.device, frame.dtype)
-    codes = (restored * 255).round().clamp(0, 255).to(torch.uint8)
-    return codes.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def _seconds(value: Fraction | float | None) -> Fraction | None:

@@ -23,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from david_cli.errors import ModelError
+from david_cli.files import replace_file
 from david_cli.network.build import Config, Network, build, config_from_dict, kind_of
 from david_cli.network.david import David
 
@@ -69,7 +70,7 @@ def save_network(
         "training": json.dumps(training),
         "gain": json.dumps(gain or {}),
     }
-    _write(path, state, metadata)
+    replace_file(path, save(state, metadata))
 
 
 def record_gain(path: Path, gain: dict[str, float]) -> None:
@@ -82,7 +83,7 @@ def record_gain(path: Path, gain: dict[str, float]) -> None:
     with safe_open(path, "pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = {**file.metadata(), "gain": json.dumps(gain)}
-    _write(path, state, metadata)
+    replace_file(path, save(state, metadata))
 
 
 def load_network(model: str | Path) -> Network:
@@ -181,12 +182,6 @@ def checksum(path: Path) -> str:
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
     """On the CPU in ``dtype``; batch normalisation's count of batches stays a whole number."""
     return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
-
-
-def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_bytes(save(state, metadata))
-    unfinished.replace(path)
 
 
 def _shipped_files() -> list[Path]:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
+from david_cli.files import replace_file
 from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.synthesis.exposure import STRIDE
-from david_cli.synthesis.packs import replace_file
 from david_cli.synthesis.sources import Source
 from david_cli.video.color import planes_to_rgb, to_tensors
 from david_cli.video.frame import Frame

@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from david_cli.errors import InputError, OutputError
+from david_cli.files import replace_file
 
 SHARD_SAMPLES = 256
 RECORD = "pack.json"
@@ -190,13 +191,6 @@ def write_shard(target: Path, number: int, samples: Sequence[Sample]) -> None:
 def shard_path(target: Path, number: int) -> Path:
     """Where shard ``number`` of the pack in ``target`` lies."""
     return target / f"shard-{number:04d}.safetensors"
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename: a file under its name is always complete."""
-    partial_path = path.with_suffix(".part")
-    partial_path.write_bytes(data)
-    partial_path.replace(path)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from david_cli.errors import OutputError
+from david_cli.files import replace_file
 from david_cli.synthesis.chance import draw, generator_for
 from david_cli.synthesis.clips import (
     ClipSettings,
@@ -29,7 +30,7 @@ from david_cli.synthesis.clips import (
 )
 from david_cli.synthesis.dataset import one_thread_map, render_window
 from david_cli.synthesis.footage import FRAMES, Picture, save_png
-from david_cli.synthesis.packs import MEASURED, replace_file, temporary_folder
+from david_cli.synthesis.packs import MEASURED, temporary_folder
 from david_cli.synthesis.report import Report
 from david_cli.synthesis.settings import PackSettings
 from david_cli.synthesis.sources import Source, refuse_same_names

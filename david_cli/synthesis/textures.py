@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from david_cli.errors import InputError
+from david_cli.files import replace_file
 from david_cli.synthesis.chance import generator_for
-from david_cli.synthesis.packs import open_pack, replace_file
+from david_cli.synthesis.packs import open_pack
 from david_cli.synthesis.settings import TextureSettings
 
 FILE = "textures.safetensors"

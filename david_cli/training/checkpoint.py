@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from david_cli.errors import InputError
+from david_cli.files import replace_file
 from david_cli.network.build import Network
 from david_cli.training.config import TrainConfig
 
@@ -48,11 +49,8 @@ class RunState:
         tensors |= {f"rng.{k}": v for k, v in _generators().items()}
         metadata = {"step": str(step), **self._identity(config)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(
-            save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
-        )
-        unfinished.replace(path)
+        plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        replace_file(path, save(plain, metadata))
 
     def resume(self, path: Path, config: TrainConfig) -> int:
         """Restore everything from ``path`` if it exists; the step to go on with.

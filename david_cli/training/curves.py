@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from david_cli.errors import InputError, UsageError
-from david_cli.synthesis.packs import replace_file
+from david_cli.files import replace_file
 from david_cli.training.log import Record
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from david_cli.errors import InputError
+from david_cli.files import replace_file
 from david_cli.network.build import kind_of
-from david_cli.synthesis.packs import replace_file
 from david_cli.training import processes
 from david_cli.training.recipe import Phase
 from david_cli.training.trainer import StepLog

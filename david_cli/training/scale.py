@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from david_cli.errors import InputError
+from david_cli.files import replace_file
 from david_cli.network.build import build
-from david_cli.synthesis.packs import replace_file
 from david_cli.training import processes
 from david_cli.training.batches import draw_batch, read_source
 from david_cli.training.recipe import Phase, Recipe

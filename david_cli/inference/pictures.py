@@ -1,0 +1,54 @@
+"""Pictures in memory in, sharp pictures out: for programs that have frames and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.inference.window import sliding_windows
+from david_cli.scenes import is_scene_cut, thumbnail
+
+F = TypeVar("F", Tensor, NDArray[np.uint8])
+
+
+def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> Iterator[F]:
+    """Turn an iterable of frames into an iterable of sharp frames, lazily, in order.
+
+    Args:
+        frames: either (3, H, W) tensors, RGB in [0, 1], or (H, W, 3) uint8 arrays. The size may
+            change: a new scene starts there, as it does at a scene cut.
+        deblurrer: ``load_deblurrer()`` where None.
+
+    Yields:
+        As many frames of the same kind: tensors on their own device, not clipped; arrays rounded.
+    """
+    deblurrer = deblurrer or load_deblurrer()
+    radius = deblurrer.frames // 2
+    for window in sliding_windows(frames, radius=radius, is_cut=_cut_between):
+        stack = torch.stack([_as_rgb(frame).to(deblurrer.device) for frame in window])
+        yield _like(window[radius], deblurrer(stack[None])[0])
+
+
+def _cut_between(a: F, b: F) -> bool:
+    x, y = _as_rgb(a), _as_rgb(b)
+    return x.shape != y.shape or is_scene_cut(thumbnail(x), thumbnail(y))
+
+
+def _as_rgb(frame: Tensor | NDArray[np.uint8]) -> Tensor:
+    """(3, H, W) float32 in [0, 1] of either kind of frame."""
+    if isinstance(frame, Tensor):
+        return frame.float()
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
+
+
+def _like(frame: F, restored: Tensor) -> F:
+    if isinstance(frame, Tensor):
+        return restored.to(frame.device, frame.dtype)
+    codes = (restored * 255).round().clamp(0, 255).to(torch.uint8)
+    return codes.permute(1, 2, 0).contiguous().cpu().numpy()
