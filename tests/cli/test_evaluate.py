@@ -211,7 +211,7 @@ def test_a_table_that_cannot_be_written_is_printed(
         raise OSError(28, "No space left on device")
 
     before = set(tmp_path.rglob("*"))
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     assert evaluated(dvd, "--model", model, "-o", tmp_path / "t.md", "-q") == 4
     out, err = capsys.readouterr()
     assert "| mean |" in out
