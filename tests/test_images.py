@@ -651,9 +651,10 @@ def test_other_content_is_an_input_error(tmp_path: Path, content: bytes) -> None
             function(tmp_path / "absent.png")
 
 
-def test_float_tiff_is_refused_by_its_header(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "in.tif", np.zeros((4, 5), np.float32))
-    with pytest.raises(InputError, match="float32"):
+@pytest.mark.parametrize("kind", ["f8", "i2", "u8", "c8"])
+def test_other_samples_of_tiff_are_refused_by_its_header(tmp_path: Path, kind: str) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((4, 5), kind))
+    with pytest.raises(InputError, match=np.dtype(kind).name):
         read_image_header(tmp_path / "in.tif")
 
 

@@ -44,11 +44,12 @@ def frames(
     verbose: options.VerboseOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Sharpen a folder of frames: PNG, JPEG, TIFF, WebP or BMP.
+    """Sharpen a folder of frames: PNG, JPEG, TIFF, WebP, BMP, EXR, DPX or JPEG XL.
 
     Frames play in natural order (2 before 10) and come out under the same names, with the same
-    bit depth, alpha, ICC profile and EXIF. Pictures of another size begin a new scene; other
-    files are left out and listed.
+    bit depth, alpha, ICC profile and EXIF. Linear light and film scans are shown to the network
+    through a curve, and keep what lies below 0 and above 1. Pictures of another size begin a new
+    scene; other files are left out and listed.
 
     [bold]Examples[/bold]
       david frames scans/

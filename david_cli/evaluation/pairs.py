@@ -24,6 +24,7 @@ from torch import Tensor
 from david_cli.errors import InputError
 from david_cli.images import image_to_rgb, list_frames, read_image, read_image_header
 from david_cli.metrics import psnr, ssim
+from david_cli.transfer import to_learned_range
 
 SMALLEST = 11
 """Pixels per axis that a frame must have: SSIM's window."""
@@ -196,12 +197,13 @@ def by_level(level: int | None) -> tuple[bool, int]:
 
 
 def read_picture(path: Path) -> Tensor:
-    """A picture of any depth and colour model as RGB (3, H, W), float32 in [0, 1].
+    """A picture of any kind as the network sees it: RGB (3, H, W), float32, nominally in [0, 1].
 
     Raises:
         InputError: it cannot be read.
     """
-    return torch.from_numpy(image_to_rgb(read_image(path)))
+    image = read_image(path)
+    return to_learned_range(torch.from_numpy(image_to_rgb(image)), image.transfer)
 
 
 def round_to_8_bits(frame: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from david_cli.errors import InputError
 from david_cli.evaluation.explain import Explainer, Explanation
-from david_cli.images import image_to_rgb, list_frames, read_image
+from david_cli.evaluation.pairs import read_picture
+from david_cli.images import FRAME_KINDS, list_frames
 from david_cli.inference.stages import Clock
 from david_cli.inference.window import sliding_windows
 from david_cli.scenes import is_scene_cut, thumbnail
@@ -84,7 +85,7 @@ class PictureFolder:
         self.path = path
         self._files, _ = list_frames(path)
         if not self._files:
-            raise InputError(f"{path} holds no frames (PNG, JPEG, TIFF, WebP or BMP files)")
+            raise InputError(f"{path} holds no frames ({FRAME_KINDS} files)")
 
     @property
     def count(self) -> int:
@@ -93,7 +94,7 @@ class PictureFolder:
     def shots(self, first: int) -> Iterator[Shot]:
         for number, file in enumerate(self._files, 1):
             if number >= first:
-                rgb = torch.from_numpy(image_to_rgb(read_image(file)))
+                rgb = read_picture(file)
                 yield Shot(number, rgb, thumbnail(rgb), number, 1, 1 / FOLDER_RATE)
 
     def warnings(self) -> list[str]:

@@ -9,7 +9,8 @@ from types import ModuleType
 
 from david_cli.errors import InputError
 from david_cli.files import replace_file
-from david_cli.images import bmp, jpeg, png, tiff, webp
+from david_cli.images import bmp, dpx, exr, jpeg, jxl, png, tiff, webp
+from david_cli.images.folder import FRAME_KINDS
 from david_cli.images.still import FileKind, Header, StillImage
 
 _FORMATS: dict[FileKind, ModuleType] = {
@@ -18,6 +19,9 @@ _FORMATS: dict[FileKind, ModuleType] = {
     "tiff": tiff,
     "webp": webp,
     "bmp": bmp,
+    "exr": exr,
+    "dpx": dpx,
+    "jxl": jxl,
 }
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNATURE_LENGTH = 12  # bytes
@@ -37,7 +41,7 @@ def read_image_header(path: Path) -> Header:
 
 
 def read_image(path: Path) -> StillImage:
-    """Decode a PNG, JPEG, TIFF, WebP or BMP file (the first picture of several).
+    """Decode an image file of any kind in `FRAME_KINDS` (the first picture of several).
 
     Raises:
         InputError: The file is missing, damaged, or of a kind david cannot decode.
@@ -66,9 +70,15 @@ def _kind(data: bytes) -> FileKind:
         return "tiff"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if data.startswith(exr.SIGNATURE):
+        return "exr"
+    if data.startswith(dpx.SIGNATURES):
+        return "dpx"
+    if data.startswith(jxl.SIGNATURES):
+        return "jxl"
     if data.startswith(b"BM"):
         return "bmp"
-    raise ValueError("the file is empty" if not data else "no PNG, JPEG, TIFF, WebP or BMP image")
+    raise ValueError("the file is empty" if not data else f"it is no {FRAME_KINDS} image")
 
 
 @contextmanager
@@ -80,6 +90,8 @@ def _input_errors(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: no such file") from error
     except PermissionError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}") from error
+    except InputError as error:  # a library that is not there, not a damaged file
+        raise InputError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(

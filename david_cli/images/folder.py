@@ -7,7 +7,10 @@ from pathlib import Path
 
 from david_cli.errors import InputError
 
-FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
+FRAME_KINDS = "PNG, JPEG, TIFF, WebP, BMP, EXR, DPX or JPEG XL"
+FRAME_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr", ".dpx", ".jxl"}
+)
 
 
 def list_frames(folder: Path) -> tuple[list[Path], list[Path]]:

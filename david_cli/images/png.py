@@ -15,6 +15,7 @@ import imagecodecs
 import numpy as np
 
 from david_cli.images.still import Carried, Codes, ColorModel, Header, StillImage
+from david_cli.transfer import UNSPECIFIED
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ZLIB_LEVEL = 4
@@ -93,7 +94,8 @@ def decode(data: bytes) -> StillImage:
         pixels = pixels // np.uint8(255 // ((1 << bits) - 1))
     carried, losses = _carry(chunks, retyped=palette or keyed)
     losses = _conversions(header, palette=palette, keyed=keyed, bits=bits) + losses
-    return StillImage(pixels, bits, model, carried, "png", losses)
+    transfer = _transfer(chunks)
+    return StillImage(pixels, bits, model, carried, "png", losses, transfer=transfer)
 
 
 def encode(image: StillImage) -> bytes:
@@ -125,6 +127,12 @@ def _read_chunks(data: bytes) -> Iterator[_Chunk]:
 def _decode_pixels(data: bytes) -> Codes:
     pixels: Codes = imagecodecs.png_decode(data)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _transfer(chunks: list[_Chunk]) -> int:
+    """What coding-independent code points say (as video has them), if they are there."""
+    said = [c.body[1] for c in chunks if c.name == b"cICP" and c.intact and len(c.body) == 4]
+    return said[0] if said else UNSPECIFIED
 
 
 def _carry(chunks: list[_Chunk], *, retyped: bool) -> tuple[PngChunks, tuple[str, ...]]:

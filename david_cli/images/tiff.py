@@ -1,4 +1,4 @@
-"""TIFF, 1, 8 and 16 bits: layout, compression and all tags that are still true are kept."""
+"""TIFF, 1 to 32 bits, half and float: layout, compression and all tags still true are kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from david_cli.images.still import COLOR_CHANNELS, Carried, Codes, ColorModel, Header, StillImage
+from david_cli.images.still import (
+    COLOR_CHANNELS,
+    Carried,
+    Codes,
+    ColorModel,
+    Header,
+    Samples,
+    StillImage,
+)
 from david_cli.images.tiff_tags import Entry, Layout, read_first_directory, with_first_directory
+from david_cli.transfer import LINEAR, UNSPECIFIED
 
 JPEG_QUALITY = 95
 
@@ -24,8 +33,8 @@ _KEPT_COMPRESSION = frozenset(
 )
 _LOSSY = frozenset({6, _JPEG, 33003, 33004, 33005, 34712, 34892, 50001, 50002, 52546})
 _SEPARATE = 2  # planar configuration: one plane after the other
-_HORIZONTAL = 2  # predictor
-_DESCRIPTION = 270
+_HORIZONTAL, _FLOATING_POINT = 2, 3  # predictors
+_DESCRIPTION, _TRANSFER_FUNCTION, _PROFILE = 270, 301, 34675
 
 _LAYOUT_TAGS = frozenset(  # they describe the stored picture: tifffile writes them anew
     {255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289}
@@ -91,7 +100,8 @@ def decode(data: bytes) -> StillImage:
     if model == "cmyk":
         losses += ("CMYK is kept, but deblurred without its colour profile",)
     encoded = data if compression in _LOSSY else None
-    return StillImage(pixels, bits, model, settings, "tiff", losses, encoded)
+    transfer = _transfer(pixels, tags)
+    return StillImage(pixels, bits, model, settings, "tiff", losses, encoded, transfer)
 
 
 def encode(image: StillImage) -> bytes:
@@ -121,9 +131,11 @@ def _first_page(tiff: tifffile.TiffFile) -> Any:
     model = _MODELS.get(photometric)
     if model is None or (photometric == _YCBCR and int(page.compression) != _JPEG):
         raise ValueError(f"photometric interpretation {page.photometric!r}")
-    depths = (8, 16) if model != "grey" and photometric != _PALETTE else (1, 2, 4, 8, 16)
-    if page.dtype is None or page.dtype.kind not in "ub" or bits not in depths:
-        raise ValueError(f"samples of {bits} bits, {page.dtype}; 8 and 16-bit integers are read")
+    if page.dtype is None or bits not in _depths(page.dtype.kind, model, photometric):
+        raise ValueError(
+            f"samples of {bits} bits, {page.dtype}; unsigned integers of 8, 16 and 32 bits, half "
+            "and float are read"
+        )
     if page.imagedepth != 1:
         raise ValueError("a volume, not a picture")
     if photometric != _PALETTE and page.samplesperpixel < COLOR_CHANNELS[model]:
@@ -131,12 +143,28 @@ def _first_page(tiff: tifffile.TiffFile) -> Any:
     return page
 
 
-def _decode_pixels(page: Any) -> tuple[Codes, int, tuple[str, ...]]:
-    """Decode to codes (H, W, C) with 0 = black. Returns them, their bits and the losses."""
+def _depths(kind: str, model: ColorModel, photometric: int) -> tuple[int, ...]:
+    """Bits per sample that can be read, by numpy's kind of their type."""
+    if kind == "f":
+        return () if model == "cmyk" or photometric == _MIN_IS_WHITE else (16, 32)
+    if kind not in "ub":
+        return ()
+    low = (1, 2, 4) if model == "grey" or photometric == _PALETTE else ()
+    return (*low, 8, 16, 32)
+
+
+def _transfer(pixels: Samples, tags: tuple[Entry, ...]) -> int:
+    """Floats are linear light unless the file describes them, which is not what a display shows."""
+    described = {_TRANSFER_FUNCTION, _PROFILE} & {entry.code for entry in tags}
+    return LINEAR if pixels.dtype.kind == "f" and not described else UNSPECIFIED
+
+
+def _decode_pixels(page: Any) -> tuple[Samples, int, tuple[str, ...]]:
+    """Decode to samples (H, W, C) with 0 = black. Returns them, their bits and the losses."""
     array = page.asarray()
     if int(page.planarconfig) == _SEPARATE and page.samplesperpixel > 1:
         array = np.moveaxis(array, 0, 2)
-    pixels: Codes = np.ascontiguousarray(array.reshape(page.imagelength, page.imagewidth, -1))
+    pixels: Samples = np.ascontiguousarray(array.reshape(page.imagelength, page.imagewidth, -1))
     bits = page.bitspersample
     if int(page.photometric) == _PALETTE:
         return *_expand_palette(pixels[:, :, 0], page.colormap), ("palette colours become RGB",)
@@ -170,7 +198,7 @@ def _settings(page: Any, tags: tuple[Entry, ...], layout: Layout) -> TiffSetting
         tags,
         layout,
         compression if compression in _KEPT_COMPRESSION else _ADOBE_DEFLATE,
-        predictor=page.predictor == _HORIZONTAL,
+        predictor=page.predictor in (_HORIZONTAL, _FLOATING_POINT),
         separate=int(page.planarconfig) == _SEPARATE,
         white_is_zero=int(page.photometric) == _MIN_IS_WHITE,
         extra_samples=tuple(int(sample) for sample in page.extrasamples),

@@ -1,7 +1,8 @@
 """A folder of frames in, a folder of sharp frames out: same names, same kind of files.
 
-    list -> check headers -> decode -> RGB -> 7-frame window (cut where the scene or size changes)
-         -> network -> change, added to each frame's own codes -> encode -> rename into place
+    list -> check headers -> decode -> RGB -> learned range -> 7-frame window (cut where the scene
+         or size changes) -> network -> change in the source's transfer, added to each frame's own
+         samples -> encode -> rename into place
 
 Decoding and encoding run in threads beside the network, a few frames ahead and behind, so that
 memory does not grow with the folder.
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.images import (
+    FRAME_KINDS,
     StillImage,
     image_to_rgb,
     list_frames,
@@ -33,6 +35,7 @@ from david_cli.images import (
 )
 from david_cli.inference.guard import GuardEvents
 from david_cli.scenes import is_scene_cut
+from david_cli.transfer import change_in_source, to_learned_range
 
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer
@@ -97,7 +100,7 @@ def deblur_frame_folder(
     """Sharpen every frame of a folder, in natural order, into files of the same names.
 
     Args:
-        source: Folder of PNG, JPEG, TIFF, WebP or BMP files. Other files are left alone.
+        source: Folder of files of the kinds in ``FRAME_KINDS``. Others are left alone.
         target: Folder to write to; ``<source>.sharp`` where None. Created when missing.
         deblurrer: The model, ready to run.
         strength: Share of the network's change that is added, 0 to 1; 0 keeps every pixel, and
@@ -124,15 +127,15 @@ def deblur_frame_folder(
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
 
         def finish(picture: tuple[Path, StillImage, Tensor]) -> tuple[str, tuple[str, ...]]:
-            path, image, sharp = picture
-            image = with_change(image, sharp.numpy() - image_to_rgb(image), strength)
+            path, image, change = picture
+            image = with_change(image, change.numpy(), strength)
             write_image(target / path.name, image)
             return path.name, image.losses if image.encoded is None else ()
 
         pictures = clock.follow("decode", _map_ahead(pool, _read, frames))
-        sharpened = _sharpened(pictures, deblurrer) if strength > 0 else pictures
-        sharpened = clock.follow("network", sharpened)
-        written = clock.follow("encode", _map_ahead(pool, finish, sharpened))
+        changes = _changes(pictures, deblurrer) if strength > 0 else _no_changes(pictures)
+        changes = clock.follow("network", changes)
+        written = clock.follow("encode", _map_ahead(pool, finish, changes))
         for done, (name, lost) in enumerate(written, 1):
             for loss in lost:
                 losses.setdefault(loss, []).append(name)
@@ -165,7 +168,7 @@ def default_target(source: Path) -> Path:
 
 def _check_frames(source: Path, frames: list[Path]) -> None:
     if not frames:
-        raise InputError(f"{source} holds no frames (PNG, JPEG, TIFF, WebP or BMP files)")
+        raise InputError(f"{source} holds no frames ({FRAME_KINDS} files)")
     for path in frames:
         read_image_header(path)
 
@@ -176,6 +179,10 @@ def _prepare_target(source: Path, target: Path, frames: list[Path], *, overwrite
         raise OutputError(f"{target} is the input folder itself; choose another output folder")
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file; choose a folder for the frames")
+    place = target.resolve()
+    own = next((path.name for path in frames if path.resolve() == place / path.name), None)
+    if own is not None:  # a link in the source folder
+        raise OutputError(f"{target / own} is the input itself; choose another output folder")
     taken = [path.name for path in frames if (target / path.name).exists()]
     if taken and not overwrite:
         more = f" and {len(taken) - 1} more of these frames" if len(taken) > 1 else ""
@@ -193,21 +200,33 @@ def _read(path: Path) -> tuple[Path, StillImage, Tensor]:
     return path, image, torch.from_numpy(image_to_rgb(image))
 
 
-def _sharpened(
+def _changes(
     pictures: Iterable[tuple[Path, StillImage, Tensor]], deblurrer: Deblurrer
 ) -> Iterator[tuple[Path, StillImage, Tensor]]:
-    """Pair each picture with its sharp RGB (3, H, W) on the CPU, in order."""
-    inside: deque[tuple[Path, StillImage]] = deque()  # pictures in the window, at most 7
+    """Pair each picture with what the network changes in it, in order.
+
+    Yields:
+        RGB (3, H, W) on the CPU, in the picture's own transfer.
+    """
+    inside: deque[tuple[Path, StillImage, Tensor]] = deque()  # those in the window, at most 7
 
     def enter() -> Iterator[Tensor]:
         for path, image, rgb in pictures:
-            inside.append((path, image))
-            yield rgb
+            seen = to_learned_range(rgb.to(deblurrer.device), image.transfer)
+            inside.append((path, image, seen))
+            yield seen
 
     for sharp in deblurrer.stream(enter(), is_cut=is_scene_cut):
-        path, image = inside.popleft()
-        yield path, image, sharp.float().cpu()
+        path, image, seen = inside.popleft()
+        yield path, image, change_in_source(sharp.float(), seen, image.transfer).cpu()
     assert not inside, "the window must give every frame back"
+
+
+def _no_changes(
+    pictures: Iterable[tuple[Path, StillImage, Tensor]],
+) -> Iterator[tuple[Path, StillImage, Tensor]]:
+    for path, image, rgb in pictures:
+        yield path, image, torch.zeros_like(rgb)
 
 
 def _map_ahead(

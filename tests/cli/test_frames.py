@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from david_cli.cli.app import run
+from tests.test_dpx import dpx_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -92,6 +94,49 @@ def test_bad_folders(
     err = capsys.readouterr().err
     assert words in err.splitlines()[-1]
     assert not source.with_name(f"{source.name}.sharp").exists()
+
+
+def test_linear_light_and_film_through_the_real_thing(
+    frame_folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    source = frame_folder.with_name("plates")
+    source.mkdir()
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    for index in range(3):
+        light = np.random.default_rng(index).random((24, 32, 3)).astype("f2") * 8 - 1
+        light[3, 4] = np.nan
+        channels = {name: np.ascontiguousarray(light[:, :, i]) for i, name in enumerate("RGB")}
+        exr.File(dict(header), channels | {"A": channels["R"]}).write(str(source / f"{index}.exr"))
+    codes = np.random.default_rng(9).integers(0, 1024, (24, 32, 3))
+    (source / "4.dpx").write_bytes(dpx_bytes(codes, transfer=3))
+    command = ["frames", str(source), "--model", str(tiny_model), "--device", "cpu"]
+    assert run(command) == 0
+    assert "4 frames" in capsys.readouterr().err.splitlines()[-1]
+    target = source.with_name("plates.sharp")
+    assert names(target) == ["0.exr", "1.exr", "2.exr", "4.dpx"]
+    for name in ("0.exr", "1.exr", "2.exr"):
+        before, after = (
+            exr.File(str(folder / name), separate_channels=True).channels()
+            for folder in (source, target)
+        )
+        assert np.isnan(after["R"].pixels).sum() == 1 and np.isnan(after["G"].pixels[3, 4])
+        assert after["A"].pixels.tobytes() == before["A"].pixels.tobytes()
+        assert after["G"].pixels.dtype == np.float16
+
+
+def test_an_absent_library_is_one_line_and_nothing_is_written(
+    frame_folder: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    (frame_folder / "f11.exr").write_bytes(b"\x76\x2f\x31\x01\2\0\0\0")
+    assert run(["frames", str(frame_folder), "--model", str(tiny_model)]) == 3
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "f11.exr" in message and "pip install 'david-cli[exr]'" in message
+    assert not frame_folder.with_name("scans.sharp").exists()
 
 
 def _made(folder: Path) -> Path:

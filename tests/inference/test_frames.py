@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -22,6 +23,7 @@ from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.images import read_image
 from david_cli.inference import frames as module
 from david_cli.inference.frames import FolderProgress, deblur_frame_folder, default_target
+from tests.test_dpx import dpx_bytes
 
 RADIUS = 3
 
@@ -290,6 +292,19 @@ def test_existing_frames_need_overwrite(tmp_path: Path) -> None:
     assert (target / "other.txt").read_text() == "mine"
 
 
+def test_frames_that_links_lead_to_are_never_overwritten(tmp_path: Path) -> None:
+    plates = make_folder(tmp_path / "plates", 3)
+    before = {path.name: path.read_bytes() for path in plates.iterdir()}
+    source = tmp_path / "in"
+    source.mkdir()
+    for path in plates.iterdir():
+        (source / path.name).symlink_to(path)
+    with pytest.raises(OutputError, match=r"plates.*f0\.png is the input itself"):
+        run(source, plates, overwrite=True)
+    assert {path.name: path.read_bytes() for path in plates.iterdir()} == before
+    assert run(source).frames == 3
+
+
 def test_impossible_targets_and_options(tmp_path: Path) -> None:
     source = make_folder(tmp_path / "in", 1)
     (tmp_path / "file").touch()
@@ -323,3 +338,154 @@ def test_default_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert default_target(Path("a/")) == Path("a.sharp")
     assert default_target(tmp_path / "v1.2") == tmp_path / "v1.2.sharp"
     assert default_target(Path(".")) == tmp_path.resolve() / "shots.sharp"
+
+
+# --- light without bounds, and depths beyond 16 bits ----------------------------------------------
+
+FILM_BLACK = 10 ** ((95 - 685) * 0.002 / 0.6)
+
+
+def scene(light: NDArray[Any]) -> NDArray[np.float64]:
+    """What the network sees of linear light (docs/pictures.md), in float64."""
+    size = np.abs(light.astype(np.float64))
+    joint, slope = 0.0393, 12.92321
+    power = 1.055 * np.clip(size, joint / slope, 1) ** (1 / 2.4) - 0.055
+    curve = power + 1.055 / 2.4 * np.log(np.maximum(size, 1))
+    return np.copysign(np.where(size <= 0.00303993, slope * size, curve), light)
+
+
+def light_of(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    size = np.abs(seen)
+    power = ((np.clip(size, 0, 1) + 0.055) / 1.055) ** 2.4
+    light = power * np.exp((np.maximum(size, 1) - 1) * 2.4 / 1.055)
+    return np.copysign(np.where(size <= 0.0392857, size / 12.92321, light), seen)
+
+
+def film_code(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    floor = 10 ** (-685 * 0.002 / 0.6)
+    return (np.log10(np.maximum(light * (1 - FILM_BLACK) + FILM_BLACK, floor)) * 300 + 685) / 1023
+
+
+def sharp_light(light: NDArray[Any], strength: float = 1.0) -> NDArray[np.float64]:
+    """The fake network's effect on linear light, in float64."""
+    seen = scene(light)
+    change = light_of(0.5 * seen + 0.25) - light_of(seen)
+    return light.astype(np.float64) + strength * change
+
+
+def precision(light: NDArray[Any], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half a step of the file's type, and float32 on the way through the curve."""
+    step = np.finfo(light.dtype).eps * np.abs(wanted)
+    return np.asarray(step + 4e-6 * np.abs(light.astype(np.float64)) + 1e-6)
+
+
+def unbounded(kind: str, index: int) -> NDArray[Any]:
+    """Half the picture is brighter than white, some of it below 0 (H, W, 3)."""
+    rng = np.random.default_rng(index)
+    light = rng.standard_normal((16, 24, 3)) * 10.0 ** rng.integers(-3, 4, (16, 24, 3))
+    return light.astype(kind)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4"])
+@pytest.mark.parametrize("suffix", ["exr", "tif"])
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_linear_light_matches_float64(
+    tmp_path: Path, kind: str, suffix: str, strength: float
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    frames = [unbounded(kind, index) for index in range(4)]
+    for index, frame in enumerate(frames):
+        save_light(source / f"{index}.{suffix}", frame)
+    report = run(source, strength=strength)
+    assert report.losses == ()
+    for index, frame in enumerate(frames):
+        out = read_image(report.target / f"{index}.{suffix}").pixels
+        assert out.dtype == frame.dtype
+        if strength == 0:
+            assert out.tobytes() == frame.tobytes()
+            continue
+        wanted = sharp_light(frame, strength)
+        assert (np.abs(out - wanted) <= precision(frame, wanted)).all()
+        assert (out < 0).any() and (out > 10).any()
+
+
+def save_light(path: Path, light: NDArray[Any]) -> None:
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, light, photometric="rgb")
+        return
+    exr = pytest.importorskip("OpenEXR")
+    channels = {name: np.ascontiguousarray(light[:, :, i]) for i, name in enumerate("RGB")}
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    exr.File(header, channels).write(str(path))
+
+
+def test_nan_stays_and_does_not_spread(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    bad = np.zeros((16, 24, 3), bool)
+    bad[5, 7, 1] = bad[0, 0, :] = bad[15, 23, 2] = True
+    frames = [unbounded("f4", index) for index in range(3)]
+    for index, frame in enumerate(frames):
+        frame[bad] = [np.nan, np.inf, -np.inf, np.nan, np.inf]
+        tifffile.imwrite(source / f"{index}.tif", frame, photometric="rgb")
+
+    class Spreading(FakeDeblurrer):
+        """Every pixel of the result depends on every pixel of the frame."""
+
+        @staticmethod
+        def sharpen(frame: Tensor) -> Tensor:
+            return 0.5 * frame + 0.25 + 0 * frame.sum()
+
+    target = run(source, deblurrer=Spreading()).target
+    for index, frame in enumerate(frames):
+        out = tifffile.imread(target / f"{index}.tif")
+        assert out[bad].tobytes() == frame[bad].tobytes()
+        assert np.isfinite(out[~bad]).all()
+        wanted = sharp_light(frame[~bad])
+        assert (np.abs(out[~bad] - wanted) <= precision(frame[~bad], wanted)).all()
+
+
+@pytest.mark.parametrize(("code", "is_film"), [(1, True), (3, True), (6, False)])
+def test_film_scans_match_float64(tmp_path: Path, code: int, is_film: bool) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    codes = np.random.default_rng(4).integers(0, 1024, (16, 24, 3)).astype(np.uint16)
+    (source / "1.dpx").write_bytes(dpx_bytes(codes, transfer=code))
+    target = run(source).target
+    out = read_image(target / "1.dpx").pixels
+    wanted = expected(codes, 1023)
+    if is_film:
+        light = (10 ** ((codes - 685.0) / 300) - FILM_BLACK) / (1 - FILM_BLACK)
+        seen = scene(light)
+        change = film_code(light_of(0.5 * seen + 0.25)) - film_code(light_of(seen))
+        wanted = codes + 1023 * change
+    assert np.abs(out - np.clip(wanted, 0, 1023)).max() <= 0.51
+    same = run(source, tmp_path / "same", strength=0.0).target
+    assert (same / "1.dpx").read_bytes() == (source / "1.dpx").read_bytes()
+
+
+def test_32_bit_codes_match_float64(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    codes = np.random.default_rng(5).integers(0, 1 << 32, (12, 15, 3), dtype=np.uint32)
+    tifffile.imwrite(source / "1.tif", codes, photometric="rgb")
+    out = tifffile.imread(run(source).target / "1.tif")
+    step = (1 << 32) * np.finfo(np.float32).eps  # the network's own
+    assert np.abs(out.astype(float) - expected(codes, (1 << 32) - 1)).max() <= step
+    same = run(source, tmp_path / "same", strength=0.0).target
+    np.testing.assert_array_equal(tifffile.imread(same / "1.tif"), codes)
+
+
+def test_all_kinds_in_one_folder(tmp_path: Path) -> None:
+    source = make_folder(tmp_path / "in", 2)
+    save_light(source / "f2.exr", pattern(2).astype("f4") / 255)
+    (source / "f3.dpx").write_bytes(dpx_bytes(pattern(3).astype(np.uint16) * 4))
+    (source / "f4.jxl").write_bytes(imagecodecs.jpegxl_encode(pattern(4), lossless=True))
+    report = run(source)
+    names = ["f0.png", "f1.png", "f2.exr", "f3.dpx", "f4.jxl"]
+    assert sorted(os.listdir(report.target)) == names and report.losses == ()
+    kinds = [read_image(report.target / name).kind for name in names]
+    assert kinds == ["png", "png", "exr", "dpx", "jxl"]
+    out = read_image(report.target / "f4.jxl").pixels
+    assert np.abs(out - expected(pattern(4))).max() <= 0.51

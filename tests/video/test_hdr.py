@@ -12,12 +12,12 @@ import torch
 
 from david_cli.cli.app import run
 from david_cli.inference.pipeline import deblur_video
+from david_cli.transfer import change_in_source, to_learned_range
 from david_cli.video.codecs import Hdr10
 from david_cli.video.frame import ColorSpec
 from david_cli.video.hdr import lost_hdr, read_hdr, unkept_metadata
 from david_cli.video.reader import VideoReader
 from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
-from david_cli.video.transfer import change_in_source, to_learned_range
 from tests.footage import KnownNetwork, known_deblurrer
 from tests.video.clips import PQ, Clip, make_clip, pass_through, read
 
