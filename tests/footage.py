@@ -131,6 +131,9 @@ def write_video(
     return path
 
 
+_PLANAR = {"bgr0": "gbrp", "bgra": "gbrap"}
+
+
 @dataclass(frozen=True)
 class Plain:
     """What a decode loop without david finds in a file."""
@@ -144,13 +147,16 @@ class Plain:
 
 
 def plain_decode(path: Path) -> Plain:
-    """Decode the video with PyAV alone, up to the first exception."""
+    """Decode the video with PyAV alone, up to the first exception; packed RGB as planes."""
     frames, times, durations = [], [], []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
+        pix_fmt = _PLANAR.get(context.pix_fmt, context.pix_fmt)
         try:
             for picture in container.decode(stream):
+                if pix_fmt != context.pix_fmt:
+                    picture = picture.reformat(format=pix_fmt)  # only moves bytes
                 dtype = np.uint8 if picture.format.components[0].bits <= 8 else np.uint16
                 frames.append(tuple(_codes(p, dtype)[:, : p.width].copy() for p in picture.planes))
                 times.append(picture.pts * picture.time_base)
@@ -158,7 +164,7 @@ def plain_decode(path: Path) -> Plain:
         except av.FFmpegError:
             pass
         tags = (int(context.colorspace), int(context.color_range))
-        return Plain(context.pix_fmt, frames, times, durations, tags)
+        return Plain(pix_fmt, frames, times, durations, tags)
 
 
 def packets(path: Path, kind: str) -> tuple[list[bytes], list[Fraction]]:

@@ -26,6 +26,7 @@ from david_cli.evaluation.shots import Shot, Source, explain_shots
 from david_cli.evaluation.targets import check_target, refuse_source
 from david_cli.inference.stages import Clock
 from david_cli.scenes import thumbnail
+from david_cli.transfer import to_learned_range
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
 from david_cli.video.frame import Frame, VideoInfo
 from david_cli.video.reader import VideoReader
@@ -34,7 +35,11 @@ from david_cli.video.writer import VideoWriter
 
 
 class VideoSource:
-    """The frames of a video, for one pass. Use it as a context manager."""
+    """The frames of a video as `david deblur` shows them to its network, for one pass.
+
+    Interlaced frames are made progressive; PQ and HLG are in the range learned from. Use it as a
+    context manager.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a video.
@@ -43,7 +48,7 @@ class VideoSource:
             InputError: no frame of it can be read.
         """
         self.path = path
-        self._reader = VideoReader(path)
+        self._reader = VideoReader(path, deinterlace="auto")
         self.rate = self._reader.info.rate
         self.count = self._reader.info.frame_count
 
@@ -67,13 +72,14 @@ class VideoSource:
         for number, frame in enumerate(_frames(self._reader), 1):
             if number >= first:
                 rgb = planes_to_rgb(to_tensors(frame, "cpu"), frame.format, frame.color)
+                rgb = to_learned_range(rgb, frame.color.transfer)
                 times = frame.pts, frame.duration, frame.time_base
                 yield Shot(number, rgb, thumbnail(rgb), *times, turns)
 
     def warnings(self) -> list[str]:
         stopped = self.stopped
         early = f"decoding stopped at {stopped}; everything before it was used"
-        return [*([early] if stopped else []), *self._reader.warnings]
+        return [*self._reader.notes, *([early] if stopped else []), *self._reader.warnings]
 
 
 def frame_at(path: Path, time: Fraction) -> int:

@@ -33,13 +33,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from david_cli.video.frame import (
-    ChromaLocation,
     ColorSpec,
     Frame,
     Matrix,
     PixelFormat,
     Plane,
     Range,
+    chroma_site,
 )
 
 _LUMA_WEIGHTS = {  # matrix -> (KR, KB); ITU-T H.273 (07/2021), table 4
@@ -53,15 +53,6 @@ _LUMA_WEIGHTS = {  # matrix -> (KR, KB); ITU-T H.273 (07/2021), table 4
 _BT2020_PRIMARIES = 9
 _NEAR_BT2020 = frozenset({10, 11, 14})
 """BT.2020 constant luminance, SMPTE ST 2085 and ICtCp: not linear in R'G'B', BT.2020 is nearest."""
-
-_SITES = {  # chroma's place in its block of luma samples, 0 = first and 1 = last: (across, down)
-    ChromaLocation.LEFT: (0.0, 0.5),
-    ChromaLocation.CENTER: (0.5, 0.5),
-    ChromaLocation.TOPLEFT: (0.0, 0.0),
-    ChromaLocation.TOP: (0.5, 0.0),
-    ChromaLocation.BOTTOMLEFT: (0.0, 1.0),
-    ChromaLocation.BOTTOM: (0.5, 1.0),
-}
 
 
 @dataclass(frozen=True)
@@ -261,8 +252,7 @@ def _levels(format: PixelFormat, color: ColorSpec) -> _Levels:
 
 def _chroma_axes(format: PixelFormat, color: ColorSpec) -> tuple[_Axis, _Axis]:
     """How chroma is sampled across and down."""
-    location = color.chroma_location
-    site = _SITES[ChromaLocation(location) if location in _SITES else ChromaLocation.LEFT]
+    site = chroma_site(color.chroma_location)
     steps = (1 << format.log2_chroma[0], 1 << format.log2_chroma[1])
     across, down = (
         _Axis(dim, step, place * (step - 1))

@@ -15,7 +15,7 @@ from av.format import Flags as FormatFlags
 from av.stream import Stream
 
 from david_cli.errors import OutputError
-from david_cli.video.codecs import CODECS, EncodeOptions, Encoding
+from david_cli.video.codecs import CODECS, HARDWARE_ONLY, EncodeOptions, Encoding
 from david_cli.video.encoders import choose_encoding, find_encoding, plain
 from david_cli.video.frame import VideoInfo
 from david_cli.video.pipes import Y4M
@@ -78,7 +78,7 @@ def _own_encoding(
     with av.open("david", "w", format=container) as output:
         assert isinstance(output, OutputContainer)
         codec = output.default_video_codec
-    if options.codec is not None or codec not in CODECS:
+    if options.named_codec or options.encoder == HARDWARE_ONLY or codec not in CODECS:
         return None
     encoding = find_encoding(codec, look.info, plain(options), sample.hdr)
     return None if encoding is None else fit(container, encoding, look, sample)

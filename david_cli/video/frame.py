@@ -68,6 +68,30 @@ class ChromaLocation(IntEnum):
     BOTTOM = 6
 
 
+_SITES: dict[int, tuple[float, float]] = {
+    ChromaLocation.LEFT: (0.0, 0.5),
+    ChromaLocation.CENTER: (0.5, 0.5),
+    ChromaLocation.TOPLEFT: (0.0, 0.0),
+    ChromaLocation.TOP: (0.5, 0.0),
+    ChromaLocation.BOTTOMLEFT: (0.0, 1.0),
+    ChromaLocation.BOTTOM: (0.5, 1.0),
+}
+
+
+def chroma_site(location: int) -> tuple[float, float]:
+    """Chroma's place in its block of luma samples, (across, down): 0 is the first, 1 the last.
+
+    Where nothing is said it is on the left, as in MPEG-2 and H.264.
+    """
+    return _SITES.get(location, _SITES[ChromaLocation.LEFT])
+
+
+def same_siting(a: int, b: int, format: PixelFormat) -> bool:
+    """Whether chroma sits in the same place, across and down, where there is less of it."""
+    steps = zip(format.log2_chroma, chroma_site(a), chroma_site(b), strict=True)
+    return all(first == second for log2, first, second in steps if log2)
+
+
 @dataclass(frozen=True)
 class PixelFormat:
     """A planar integer pixel format.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Collection
 
 from av.video.frame import VideoFrame
 
@@ -31,6 +32,8 @@ _UNKEPT = {  # side data of a frame that no encoder here writes -> what a person
     "ICC_PROFILE": "ICC profile",
     "S12M_TIMECODE": "timecode of each frame",
 }
+_BY_CONTAINER = {"STEREO3D": "stereo_mode"}
+"""And what Matroska writes from an entry of the stream's metadata, if the source has that."""
 _CHROMA_UNIT, _LIGHT_UNIT = 50000, 10000
 """ST 2086 as HEVC and H.264 code it: chromaticity in 1/50000, luminance in 1/10000 cd/m2."""
 _NEAR = (1, 1, 1, 1, 1, 1, 1, 1, 40, 1)
@@ -70,13 +73,16 @@ def kept_hdr(hdr: Hdr10) -> list[str]:
     return lines + ([f"HDR content light level {hdr.light} cd/m2"] if hdr.light else [])
 
 
-def unkept_metadata(frame: VideoFrame, codec_tag: str) -> tuple[str, ...]:
+def unkept_metadata(
+    frame: VideoFrame, codec_tag: str, entries: Collection[str] = ()
+) -> tuple[str, ...]:
     """Losses, for a person: what a frame carries and no encoder here can write.
 
     Args:
         codec_tag: four letters by which the container names the codec; may be empty.
+        entries: keys of the stream's metadata, which is copied.
     """
-    found = side_data(frame)
+    found = {key for key in side_data(frame) if _BY_CONTAINER.get(key) not in entries}
     names = dict.fromkeys(name for key, name in _UNKEPT.items() if key in found)
     lines = [f"{name}: no encoder here can write it" for name in names]
     if codec_tag in DOLBY_TAGS:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from david_cli.video.codecs import Hdr10
 from david_cli.video.comparison import Comparison, Finding, milliseconds
 from david_cli.video.contents import Shot
-from david_cli.video.frame import PixelFormat, Range
+from david_cli.video.frame import ChromaLocation, PixelFormat, Range, same_siting
 from david_cli.video.hdr import lost_hdr
 from david_cli.video.planes import planar_format
 from david_cli.video.repack import embeds
@@ -36,6 +36,7 @@ def picture_findings(c: Comparison) -> Iterator[Finding]:
         _format,
         _range_row,
         _color,
+        _siting,
         _hdr_row,
         _aspect,
         _orientation,
@@ -139,6 +140,15 @@ def _color(c: Comparison) -> Finding:
         for tags in (a, b)
     )
     return c.judge("colour tags", "colour tags", expected == found, expected, found)
+
+
+def _siting(c: Comparison) -> Finding | None:
+    format = c.after.info.format
+    if format.log2_chroma == (0, 0):
+        return None
+    a, b = c.plan.color.chroma_location, c.after.info.color.chroma_location
+    names = [ChromaLocation(site).name.lower() for site in (a, b)]
+    return c.judge("chroma siting", "place of chroma", same_siting(a, b, format), *names)
 
 
 def _hdr_row(c: Comparison) -> Finding | None:

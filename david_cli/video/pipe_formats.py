@@ -1,7 +1,8 @@
 """Which format a video takes through standard output: that of its source, or the one asked for.
 
 What follows in the pipe is another program, so nothing is lost to a codec by default: pictures as
-they are (y4m, raw), or FFV1 in a container that keeps more (NUT, MKV).
+they are (y4m, raw), or FFV1 in a container that keeps more (NUT, MKV). A file of y4m is made as a
+pipe of it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from david_cli.errors import OutputError, UsageError
-from david_cli.video.codecs import EncodeOptions, Encoding
+from david_cli.video.codecs import SOFTWARE, EncodeOptions, Encoding
 from david_cli.video.containers import fit, timing_options
 from david_cli.video.encoders import choose_encoding, output_color
 from david_cli.video.frame import ChromaLocation, VideoInfo
@@ -25,22 +26,42 @@ _ENCODERS = {"y4m": "wrapped_avframe", "raw": "rawvideo"}  # of pictures as they
 
 
 def choose_stream(
-    look: Look, sample: Sample, options: EncodeOptions
+    target: Path, look: Look, sample: Sample, options: EncodeOptions
 ) -> tuple[Path, str, Encoding, list[str]]:
-    """Standard output, FFmpeg's muxer, an encoding that was seen to work, and notes.
+    """Where to, FFmpeg's muxer, an encoding that was seen to work, and notes.
+
+    Args:
+        target: Standard output, or a file of y4m.
+        look: What the source says.
+        sample: Its beginning.
+        options: What the user asked for.
 
     Raises:
         UsageError: an unknown format, or a codec for one that takes none.
         OutputError: the format cannot hold the pictures; the message names one that can.
     """
-    name = options.format or _DEMUXERS.get(look.info.container, _ROOMY)
+    name = _stream_format(look.info, options) if target == STANDARD else "y4m"
     if name not in MUXERS:
         raise UsageError(f"unknown format {name!r}; choose one of {', '.join(MUXERS)}")
     if name in _ENCODERS:
-        encoding, notes = _uncoded(name, look, options)
+        encoding, notes = _uncoded(name, target, look, options)
     else:
         encoding, notes = _coded(name, look, sample, options), []
-    return STANDARD, MUXERS[name], encoding, notes
+    return target, MUXERS[name], encoding, notes
+
+
+def takes_codec(target: Path, info: VideoInfo, options: EncodeOptions) -> bool:
+    """Whether a target holds encoded pictures, not pictures as they are."""
+    return target != STANDARD or _stream_format(info, options) not in _ENCODERS
+
+
+def _stream_format(info: VideoInfo, options: EncodeOptions) -> str:
+    return options.format or _DEMUXERS.get(info.container, _ROOMY)
+
+
+def is_stream(target: Path, options: EncodeOptions) -> bool:
+    """Whether a target is standard output, or a file of y4m, which is like it."""
+    return target == STANDARD or (target.suffix.lower() == ".y4m" and not options.coded)
 
 
 def format_name(container: str) -> str:
@@ -50,7 +71,8 @@ def format_name(container: str) -> str:
 
 def _coded(name: str, look: Look, sample: Sample, options: EncodeOptions) -> Encoding:
     """FFV1 unless a codec was asked for; what the format cannot say is listed as lost."""
-    wanted = replace(options, codec=options.codec or "ffv1")
+    free = options.named_codec is None and options.encoder == SOFTWARE
+    wanted = replace(options, codec="ffv1") if free else options
     encoding = choose_encoding(look.info, wanted, sample.hdr)
     fitted = fit(MUXERS[name], encoding, look, sample, any_range=True)
     if fitted is None:
@@ -60,11 +82,13 @@ def _coded(name: str, look: Look, sample: Sample, options: EncodeOptions) -> Enc
     return fitted
 
 
-def _uncoded(name: str, look: Look, options: EncodeOptions) -> tuple[Encoding, list[str]]:
-    if options.codec or options.crf is not None or options.preset or options.options:
+def _uncoded(
+    name: str, target: Path, look: Look, options: EncodeOptions
+) -> tuple[Encoding, list[str]]:
+    if options.coded:
         raise UsageError(
-            f"-o -: {name} takes no codec; leave out --codec, --crf, --preset and "
-            "--encoder-option, or use --format mkv"
+            f"-o -: {name} takes no codec; leave out --codec, --encoder, --match-source, --crf, "
+            "--preset and --encoder-option, or use --format mkv"
         )
     info, pix_fmt = look.info, options.pix_fmt or look.info.format.name
     color = output_color(info, pix_fmt)
@@ -74,7 +98,8 @@ def _uncoded(name: str, look: Look, options: EncodeOptions) -> tuple[Encoding, l
     encoding = Encoding(name, _ENCODERS[name], pix_fmt, {}, color)
     muxer = MUXERS[name]
     if rehearse(muxer, timing_options(muxer, info, ()), encoding, look) is None:
-        raise OutputError(f"-o -: {name} cannot hold {pix_fmt}; use --format nut or mkv")
+        able = "--format nut or mkv" if target == STANDARD else "a name that ends in .mkv"
+        raise OutputError(f"-o {target}: {name} cannot hold {pix_fmt}; use {able}")
     return encoding, _notes(name, pix_fmt, info)
 
 

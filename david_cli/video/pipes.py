@@ -25,6 +25,7 @@ from av.video.format import VideoFormat
 from david_cli.errors import InputError, UsageError
 from david_cli.video.planes import planar_format
 from david_cli.video.source import reason
+from david_cli.video.y4m import with_aspect
 
 STANDARD = Path("-")
 """The name of standard input and standard output."""
@@ -175,8 +176,7 @@ class StandardOutput:
         """Take standard output; what else is printed goes to standard error from here on.
 
         Args:
-            aspect: of a pixel, for the header of y4m, where FFmpeg leaves out what PyAV has no
-                setter for.
+            aspect: of a pixel, for the header of y4m.
 
         Raises:
             UsageError: it is closed, or a terminal.
@@ -203,20 +203,13 @@ class StandardOutput:
         Raises:
             BrokenPipeError: nobody reads any more.
         """
-        rest = memoryview(self._with_aspect(data))
+        aspect, self._aspect = self._aspect, None
+        rest = memoryview(with_aspect(data, aspect))
         while rest:
             if self._own is None or not _wait(self._own, lambda: self._wanted, writing=True):
                 raise BrokenPipeError
             rest = rest[os.write(self._own, rest[:_ATOMIC]) :]
         return len(data)
-
-    def _with_aspect(self, data: bytes) -> bytes:
-        """The first bytes of a y4m stream with the shape of its pixels; others as they are."""
-        aspect, self._aspect = self._aspect, None
-        if aspect is None or not data.startswith(b"YUV4MPEG2 "):
-            return data
-        known = f" A{aspect.numerator}:{aspect.denominator} ".encode()
-        return bytes(data).replace(b" A0:0 ", known, 1)
 
     def frames(self) -> None:
         """What was written cannot be read back."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil
@@ -20,16 +19,28 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from david_cli.errors import InputError, UsageError
+from david_cli.video.alpha import decoder_of, has_alpha
 from david_cli.video.deinterlace import Deinterlace, Deinterlacer, FieldOrder, field_note, obstacle
 from david_cli.video.frame import Frame, PixelFormat, Plane, VideoInfo
 from david_cli.video.marks import field_parity
+from david_cli.video.part import Part
 from david_cli.video.pipes import STANDARD, Y4M, Pipe
 from david_cli.video.planes import conform, planar_format, read_planes
-from david_cli.video.source import color_of, describe, find_video, is_picture, open_source, reason
+from david_cli.video.repairs import Repairs
+from david_cli.video.source import (
+    chroma_location,
+    color_of,
+    describe,
+    find_video,
+    is_picture,
+    open_source,
+    reason,
+)
 from david_cli.video.timeline import ContinuousClock, Timeline
 from david_cli.video.y4m import Y4mHeader
 
@@ -59,6 +70,8 @@ class VideoReader:
     """Whether interlaced frames are made progressive on their way out."""
     notes: tuple[str, ...]
     """Lines for a person: what is done about interlacing."""
+    repairs: Repairs
+    """What was odd about the frames so far."""
 
     def __init__(
         self,
@@ -67,6 +80,7 @@ class VideoReader:
         start: Fraction | None = None,
         end: Fraction | None = None,
         deinterlace: Deinterlace = "off",
+        part: Part | None = None,
     ) -> None:
         """Open a file and decode its first frame.
 
@@ -76,6 +90,8 @@ class VideoReader:
             end: seconds after the first frame; frames at or after are left out, and packets that
                 begin at or after.
             deinterlace: what to do with interlaced frames.
+            part: which frames of those between ``start`` and ``end`` are wanted; packets then do
+                not come at all.
 
         Raises:
             InputError: no frame decodes (of that part), or david has no use for the format.
@@ -91,6 +107,7 @@ class VideoReader:
         self.name = self.pipe.name if self.pipe else str(self.path)
         self.start = start or Fraction(0)
         self.end = end
+        self.part = part
         self._info: VideoInfo | None = None
         self._lock = threading.Lock()  # held while FFmpeg works, so that close() can wait
         self._fields = FieldOrder()
@@ -143,7 +160,18 @@ class VideoReader:
         """Frames, and packets of the copied streams, in the order the file has them. Once only."""
         if self.pipe:
             self.pipe.release()
-        yield from self._deinterlacer.items(self._items) if self._deinterlacer else self._items
+        items = self._deinterlacer.items(self._items) if self._deinterlacer else self._items
+        yield from self.part.frames(items) if self.part else items
+
+    def other_packets(self) -> Iterator[Packet[Stream]]:
+        """The packets that `items` gives between the frames, without decoding these."""
+        self._video_done = True
+        return (item for item in self._items if not isinstance(item, Frame))
+
+    @property
+    def has_clean_times(self) -> bool:
+        """Whether every frame so far came with a time of its own that needed no repair."""
+        return not (self._timeline.invented or self._timeline.moved or self._clock.restarts)
 
     @property
     def warnings(self) -> list[str]:
@@ -153,21 +181,7 @@ class VideoReader:
             lines.append(
                 f"restarts of the source's clock: {self._clock.restarts}; the parts were joined"
             )
-        if self._corrupt:
-            lines.append(
-                f"damaged frames in the source: {self._corrupt}; used as far as they decode"
-            )
-        if self._recolored:
-            lines.append(
-                f"frames with other colour tags than the first: {self._recolored}; "
-                "the output is tagged like the first"
-            )
-        if self._refielded:
-            deed = "each was treated as it says" if self.deinterlaces else "all are marked like it"
-            lines.append(
-                f"interlacing changes on the way: {self._refielded} frames are not like the first; "
-                f"{deed}"
-            )
+        lines += self.repairs.lines(deinterlaced=self.deinterlaces)
         return lines
 
     def _set_deinterlacing(self, mode: Deinterlace) -> None:
@@ -194,6 +208,8 @@ class VideoReader:
         is_y4m = self.container.format.name == Y4M
         self._y4m = Y4mHeader.parse(self._head(Y4mHeader.SIZE)) if is_y4m else None
         self._index = self.video_stream.index
+        said = chroma_location(self.container, self._index)
+        self._siting = self._y4m.chroma_location if self._y4m else said
         self.copied_streams = tuple(s for s in self.container.streams if s.index != self._index)
         self._reset()
 
@@ -210,9 +226,11 @@ class VideoReader:
         frame = round(1 / (rate * self.time_base)) if rate else 1
         self._timeline = Timeline(frame, ceil(Fraction(1, 1000) / self.time_base))
         self._clock = ContinuousClock()
+        self._decoder: VideoCodecContext | None = None  # chosen by the first packet
         self._video_done = False
         self._key_time: Fraction | None = None  # of the first key frame since opening or seeking
-        self._delivered = self._corrupt = self._recolored = self._refielded = 0
+        self._delivered = 0
+        self.repairs = Repairs()
         self.stopped = None
 
     def _first_items(self) -> Iterator[Item]:
@@ -329,10 +347,20 @@ class VideoReader:
             if self._closed:
                 return []
             try:
-                return self.video_stream.decode(packet)
+                if self._decoder is None:
+                    self._decoder = decoder_of(self.video_stream, packet)
+                elif self._lacks_alpha(packet):
+                    self._stop("alpha ends before the picture does")
+                    return []
+                return self._decoder.decode(packet)
             except _DAMAGE as err:
                 self._stop(reason(err))
                 return []
+
+    def _lacks_alpha(self, packet: Packet[Stream]) -> bool:
+        """Whether a decoder of alpha would keep the picture of a packet back."""
+        own = self.video_stream.codec_context
+        return self._decoder is not own and packet.size > 0 and not has_alpha(packet)
 
     def _normalise(self, picture: VideoFrame) -> Frame | None:
         """The frame of a picture, like the first one in size and format; None ends the video."""
@@ -369,15 +397,14 @@ class VideoReader:
         if picture.pts is None:
             duration = self._timeline.length(duration)
         pts = self._timeline.place(picture.pts, picture.dts, duration)
-        color = color_of(picture, self.video_stream)
-        if self._y4m:
-            color = replace(color, chroma_location=self._y4m.chroma_location)
+        color = color_of(picture, self.video_stream, self._siting)
         fields = self._fields.of(picture)
         frame = Frame(planes, format, color, pts, duration, self.time_base, fields)
         if self._info is None:
             self._info = describe(self.path, self.container, self.video_stream, picture, frame)
-        self._corrupt += picture.is_corrupt
-        self._recolored += color != self.info.color
+        if self._is_wanted(frame):
+            self.repairs.corrupt += picture.is_corrupt
+            self.repairs.recolored += color != self.info.color
         if picture.key_frame and self._key_time is None:
             self._key_time = pts * self.time_base - self._origin
         return frame
@@ -398,10 +425,14 @@ class VideoReader:
                     self._video_done = True
                 elif time >= self.start:
                     self._delivered += 1
-                    self._refielded += item.fields != self.info.fields
+                    if self._is_wanted(item):
+                        self.repairs.refielded += item.fields != self.info.fields
                     yield item
             elif self._touches(item):
                 yield item
+
+    def _is_wanted(self, frame: Frame) -> bool:
+        return self.part is None or self.part.has(frame.pts)
 
     def _touches(self, packet: Packet[Stream]) -> bool:
         begin = self._begin(packet)

@@ -25,6 +25,13 @@ _PACKED = {
     "bgr0": ("gbrp", (1, 0, 2, None)),
     "bgra": ("gbrap", (1, 0, 2, 3)),
 }
+# Formats of hardware encoders with U and V side by side in one plane; the codes in the high bits.
+_SEMIPLANAR = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p210le": "yuv422p10le",
+}
 _SWS_COLORSPACE = {6: 5}  # swscale's number for BT.601 where it differs from H.273's
 _ACCURATE = (
     Interpolation.BICUBIC
@@ -36,8 +43,9 @@ _ACCURATE = (
 
 def planar_format(name: str) -> PixelFormat | None:
     """The planar layout of an encoder's format; None for one that no frame can be packed into."""
+    planar = _PACKED[name][0] if name in _PACKED else _SEMIPLANAR.get(name, name)
     try:
-        return PixelFormat.parse(_PACKED[name][0] if name in _PACKED else name)
+        return PixelFormat.parse(planar)
     except ValueError:
         return None
 
@@ -144,6 +152,11 @@ def pack(planes: Sequence[Plane], pix_fmt: str, width: int, height: int) -> Vide
         order = _PACKED[pix_fmt][1]
         pixels = np.stack([blank if i is None else planes[i] for i in order], axis=-1)
         _fill(video_frame, 0, pixels.reshape(height, -1))
+    elif pix_fmt in _SEMIPLANAR:
+        shift = 8 * planes[0].itemsize - PixelFormat.parse(_SEMIPLANAR[pix_fmt]).bits
+        luma, *chroma = (plane << shift for plane in planes)
+        _fill(video_frame, 0, luma)
+        _fill(video_frame, 1, np.stack(chroma, axis=-1).reshape(len(chroma[0]), -1))
     else:
         for index, plane in enumerate(planes):
             _fill(video_frame, index, plane)

@@ -20,6 +20,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from david_cli.video.alpha import has_alpha
 from david_cli.video.codecs import Hdr10
 from david_cli.video.hdr import read_hdr, unkept_metadata
 from david_cli.video.pipes import RAW, Y4M
@@ -78,6 +79,7 @@ def take_sample(reader: VideoReader) -> Sample:
         return Sample(variable_rate=False)
     packets: dict[int, list[PacketCopy]] = {s.index: [] for s in reader.copied_streams}
     times: list[int] = []
+    alphas: list[bool] = []
     matrix, hdr, unkept = None, Hdr10(), tuple[str, ...]()
     video_index = reader.video_stream.index
     with reader.open_again() as container:
@@ -90,13 +92,17 @@ def take_sample(reader: VideoReader) -> Sample:
                 if kept is not None and packet.size and len(kept) < _PACKETS_PER_STREAM:
                     kept.append(PacketCopy.of(packet))
                 continue
+            alphas.append(has_alpha(packet))
             time = packet.dts if packet.pts is None else packet.pts
             if packet.size and time is not None:
                 times.append(time)
             if first is None and (first := _decode_one(stream, packet)) is not None:
                 matrix, hdr = display_matrix(first), read_hdr(first)
-                unkept = unkept_metadata(first, stream.codec_context.codec_tag)
+                tag = stream.codec_context.codec_tag
+                unkept = unkept_metadata(first, tag, stream.metadata)
         unkept += unkept_by_container(container, video_index)
+        if any(alphas) and not alphas[0]:
+            unkept += ("alpha channel: the first picture has none, so it is left out of all",)
         variable = _varies(times) or _varies(_indexed_times(stream))
     return Sample({i: tuple(p) for i, p in packets.items()}, matrix, hdr, variable, unkept)
 

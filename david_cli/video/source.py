@@ -20,10 +20,6 @@ from david_cli.errors import InputError
 from david_cli.video.frame import ChromaLocation, ColorSpec, Frame, Range, StreamInfo, VideoInfo
 
 _TEXT_FORMAT = "tty"  # FFmpeg's demuxer that renders text files as a video of a terminal
-_SITING = {  # codecs whose standard fixes it; PyAV cannot read what a stream itself says
-    "mjpeg": ChromaLocation.CENTER,
-    "mpeg1video": ChromaLocation.CENTER,
-}
 _UNSPECIFIED = 2  # H.273, for matrix, primaries and transfer
 
 
@@ -87,12 +83,26 @@ def reason(error: BaseException) -> str:
 
 
 def unknown_codecs(container: InputContainer) -> dict[int, str]:
-    """Four-character codes of streams without a decoder, by index.
+    """Codecs of streams without a decoder, by index: FFmpeg's names, else four-character codes.
 
     PyAV hides them with the codec context; FFmpeg's description of the file has them.
     """
-    found = re.findall(r"Stream #0:(\d+)\S*: \w+: none \((.{4}) / 0x", _described(container))
-    return {int(index): code.strip() for index, code in found}
+    pattern = r"Stream #0:(\d+)\S*: \w+: (\w+)(?:.*?\((.{4}) / 0x)?"
+    found = re.findall(pattern, _described(container))
+    names = ((int(index), code.strip() if name == "none" else name) for index, name, code in found)
+    return {index: name for index, name in names if name}
+
+
+def file_metadata(container: InputContainer, index: int) -> dict[str, str]:
+    """Entries of the file and of the programme (of a transport stream) that a stream is in.
+
+    PyAV has no programmes; FFmpeg's description of the file has them.
+    """
+    programmes = re.split(r"^  (?=Program \d)", _described(container), flags=re.MULTILINE)[1:]
+    about = next((text for text in programmes if re.search(rf"Stream #0:{index}\b", text)), "")
+    head = about.partition("Stream #")[0]
+    found = re.findall(r"^ {6}(service_\w+) *: (.*)$", head, flags=re.MULTILINE)
+    return {**dict(found), **container.metadata}
 
 
 def unkept_by_container(container: InputContainer, index: int) -> tuple[str, ...]:
@@ -100,8 +110,7 @@ def unkept_by_container(container: InputContainer, index: int) -> tuple[str, ...
 
     FFmpeg's library decodes the whole picture and leaves cropping to players.
     """
-    parts = re.split(r"Stream #0:(?=\d)", _described(container))
-    about = next((part for part in parts if re.match(rf"{index}\D", part)), "")
+    about = _about(container, index)
     lines = []
     if crop := re.search(r"Frame Cropping: ([\d/]+)", about):
         lines.append(
@@ -113,12 +122,31 @@ def unkept_by_container(container: InputContainer, index: int) -> tuple[str, ...
     return tuple(lines)
 
 
+def chroma_location(container: InputContainer, index: int) -> ChromaLocation:
+    """Where a stream says that its chroma sits, or its codec's standard does.
+
+    PyAV has no such field; FFmpeg's description of the file ends its list of colours with it.
+    """
+    names = "|".join(location.name.lower() for location in ChromaLocation)
+    said = re.search(rf"Video: .*[(\s]({names})\), ", _about(container, index))
+    return ChromaLocation[said[1].upper()] if said else ChromaLocation.UNSPECIFIED
+
+
+def _about(container: InputContainer, index: int) -> str:
+    """What FFmpeg says of one stream."""
+    parts = re.split(r"Stream #0:(?=\d)", _described(container))
+    return next((part for part in parts if re.match(rf"{index}\D", part)), "")
+
+
 def _described(container: InputContainer) -> str:
+    """What FFmpeg would print about a file: it knows things for which PyAV has no field."""
     level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)  # below it the description comes out empty
+    av.logging.set_level(av.logging.VERBOSE)
+    av.logging.set_libav_level(av.logging.VERBOSE)  # below it chroma's place is left out
     try:
         text: str = container.dumps_format()  # type: ignore[attr-defined]  # missing in its stub
     finally:
+        av.logging.set_libav_level(av.logging.INFO)  # FFmpeg's own
         av.logging.set_level(level)
     return text
 
@@ -129,11 +157,14 @@ def side_data(frame: VideoFrame) -> dict[str, bytes]:
     return {piece.type.name: bytes(piece) for piece in pieces}
 
 
-def color_of(frame: VideoFrame, stream: VideoStream) -> ColorSpec:
-    """Colour tags of a decoded frame; where it has none, those of its stream."""
+def color_of(frame: VideoFrame, stream: VideoStream, siting: ChromaLocation) -> ColorSpec:
+    """Colour tags of a decoded frame; where it has none, those of its stream.
+
+    Args:
+        siting: what `chroma_location` says of the stream.
+    """
     context = stream.codec_context
     full = frame.format.name.startswith("yuvj")
-    siting = _SITING.get(context.codec.canonical_name, ChromaLocation.UNSPECIFIED)
     return ColorSpec(
         matrix=_tag(frame.colorspace, context.colorspace, _UNSPECIFIED),
         range=Range.FULL if full else _tag(frame.color_range, context.color_range, 0),

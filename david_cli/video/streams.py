@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +18,21 @@ from av.format import ContainerFormat
 from av.stream import Discard, Stream
 
 from david_cli.errors import OutputError, UsageError
-from david_cli.video.codecs import EncodeOptions, Encoding
+from david_cli.video.codecs import CODECS, EncodeOptions, Encoding
 from david_cli.video.containers import FALLBACK, choose_container, muxer_of, timing_options
 from david_cli.video.frame import ColorSpec, VideoInfo
 from david_cli.video.hdr import kept_hdr
 from david_cli.video.marks import FIELD_ORDERS, PROGRESSIVE, UNKNOWN, field_parity
-from david_cli.video.pipe_formats import choose_stream, format_name
+from david_cli.video.match import Match, match_source
+from david_cli.video.metadata import lasting
+from david_cli.video.pipe_formats import choose_stream, format_name, is_stream, takes_codec
 from david_cli.video.pipes import STANDARD
 from david_cli.video.reader import VideoReader
 from david_cli.video.sample import PacketCopy, Sample, take_sample
+from david_cli.video.source import file_metadata
 from david_cli.video.trial import Look, Outcome, identity, rehearse
 
-__all__ = ["EncodeOptions", "OutputPlan", "plan_output", "presentation"]
-
-_STALE = (  # metadata that describes the old file's bytes, not its content
-    "encoder",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "duration",
-    "bps",
-    "number_of_",
-    "_statistics_",
-    "alpha_mode",
-    "rotate",
-)
+__all__ = ["EncodeOptions", "OutputPlan", "default_target", "plan_output", "presentation"]
 
 
 @dataclass(frozen=True)
@@ -93,14 +82,18 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
     """
     sample = take_sample(reader)
     look = presentation(reader, sample)
-    wanted = target if target is not None else _default_target(reader)
-    choose = partial(choose_container, wanted) if wanted != STANDARD else choose_stream
-    path, container, encoding, notes = choose(look, sample, options)
+    wanted = target if target is not None else default_target(reader)
+    match = Match(options)
+    if options.match_source and takes_codec(wanted, look.info, options):
+        match = match_source(reader, options, sample.hdr)
+    options = match.options
+    choose = choose_stream if is_stream(wanted, options) else choose_container
+    path, container, encoding, notes = choose(wanted, look, sample, options)
     if reader.is_file(path):
         raise OutputError(f"{path}: is the source itself; choose another name with -o")
     container_options = timing_options(container, look.info, reader.copied_streams)
     stage = _Stage(container, container_options, encoding, look, sample)
-    streams = [s for s in reader.copied_streams if not _is_chapter_track(s, look)]
+    streams = [s for s in reader.copied_streams if not _is_made_by_muxer(s, look)]
     kept = stage.fitting(streams)
     stage, outcome = stage.with_all_metadata(kept)
     if encoding.codec in ("ffv1", "y4m"):  # in each frame, where PyAV does not look; see pipes.py
@@ -109,7 +102,7 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
     name = format_name(container) if path == STANDARD else path.suffix[1:].upper()
     losses = _stream_losses(stage, name, lost, reader.info)
     losses += _other_losses(outcome, look, name, encoding.codec) + _detail_losses(outcome, name)
-    losses += [*sample.unkept, *_alpha_loss(reader)]
+    losses += sample.unkept
     return OutputPlan(
         target=path,
         container=container,
@@ -118,9 +111,9 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
         pix_fmt=encoding.pix_fmt,
         options=encoding.options,
         copied=tuple(stream.index for stream in kept),
-        kept=tuple(_kept(kept, outcome, look)),
+        kept=(*match.kept, *_kept(kept, outcome, look)),
         losses=tuple(losses),
-        notes=(*reader.notes, *encoding.notes, *notes),
+        notes=(*reader.notes, *match.notes, *encoding.notes, *notes),
         color=encoding.color,
         container_options=stage.options,
         sample=sample,
@@ -143,8 +136,8 @@ def presentation(
         info=reader.info,
         matrix=sample.matrix,
         field_order=_field_order(reader),
-        metadata=_lasting(reader.container.metadata),
-        stream_metadata=_lasting(stream.metadata),
+        metadata=lasting(file_metadata(reader.container, stream.index)),
+        stream_metadata=lasting(stream.metadata),
         disposition=int(stream.disposition),
         chapters=tuple(_chapters(reader, shift, end)),
         hdr=sample.hdr,
@@ -162,10 +155,6 @@ def _field_order(reader: VideoReader) -> int:
     return labelled if field_parity(labelled) == fields else FIELD_ORDERS[fields]
 
 
-def _lasting(metadata: dict[str, str]) -> dict[str, str]:
-    return {key: text for key, text in metadata.items() if not key.lower().startswith(_STALE)}
-
-
 def _chapters(reader: VideoReader, shift: Fraction, end: Fraction | None) -> list[dict[str, Any]]:
     chapters = []
     for chapter in reader.container.chapters():
@@ -179,7 +168,7 @@ def _chapters(reader: VideoReader, shift: Fraction, end: Fraction | None) -> lis
     return chapters
 
 
-def _default_target(reader: VideoReader) -> Path:
+def default_target(reader: VideoReader) -> Path:
     """``<name>.sharp.<ext>``; the extension is the source's own unless that is a wrong one."""
     if reader.pipe:
         raise UsageError(f"{reader.name} has no name to make one from; say where to with -o")
@@ -202,8 +191,10 @@ def _names(suffix: str) -> set[str]:
     return {suffix[1:].lower(), *same}
 
 
-def _is_chapter_track(stream: Stream, look: Look) -> bool:
-    """MOV and MP4 store chapters as a text track too; the muxer writes that by itself."""
+def _is_made_by_muxer(stream: Stream, look: Look) -> bool:
+    """MOV and MP4 store chapters and the picture's timecode as tracks too; the muxer makes both."""
+    if identity(stream) == ("data", "tmcd"):
+        return stream.metadata.get("timecode") == look.stream_metadata.get("timecode")
     return stream.type == "data" and stream.discard == Discard.all and bool(look.chapters)
 
 
@@ -259,7 +250,10 @@ class _Stage:
 
 
 def _stream_losses(stage: _Stage, name: str, lost: Sequence[Stream], info: VideoInfo) -> list[str]:
-    fallback = replace(stage, container=FALLBACK, options={})
+    coded = stage.encoding
+    if coded.codec not in CODECS:  # pictures as they are, which a pipe takes and no file like MKV
+        coded = replace(coded, codec="ffv1", encoder="ffv1")
+    fallback = replace(stage, container=FALLBACK, options={}, encoding=coded)
     lines = []
     for stream in lost:
         able = stage.container != FALLBACK and fallback.holds([stream])
@@ -276,6 +270,8 @@ def _other_losses(outcome: Outcome, look: Look, name: str, codec: str) -> list[s
         lines.append("full range")
     if not outcome.color:
         lines.append("colour tags (matrix, primaries or transfer)")
+    if not outcome.siting:
+        lines.append("place of chroma samples")
     if not outcome.fields:
         lines.append("interlacing")
     lines.extend(outcome.lost_hdr)
@@ -299,13 +295,6 @@ def _detail_losses(outcome: Outcome, name: str) -> list[str]:
         f"{what} of stream{'s' * (len(of) > 1)} {', '.join(of)}: {name} cannot hold it"
         for what, of in streams.items()
     ]
-
-
-def _alpha_loss(reader: VideoReader) -> list[str]:
-    has_alpha = reader.video_stream.metadata.get("alpha_mode") == "1"
-    if has_alpha and not reader.info.format.alpha:
-        return ["alpha channel: the decoder gives the picture without it"]
-    return []
 
 
 def _kept(streams: Sequence[Stream], outcome: Outcome, look: Look) -> list[str]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from david_cli.video.comparison import Comparison, Finding, milliseconds, row_of_parts
 from david_cli.video.contents import Track, decoded
+from david_cli.video.metadata import same
 
 _MILLISECOND = Fraction(1, 1000)
 _SETTLING = 2  # decoded frames of sound that depend on packets before a part
@@ -51,8 +52,8 @@ def _tracks(c: Comparison) -> Iterator[Finding]:
             if listed is not None:
                 yield Finding(track.name, "lost", listed.partition(": ")[2])
             continue  # else MP4's own track of chapters, which the muxer writes by itself
-        same = (i for i, t in unused.items() if t.identity == track.identity)
-        found = next(same, None)
+        alike = (i for i, t in unused.items() if t.identity == track.identity)
+        found = next(alike, None)
         if found is None:
             yield Finding(track.name, "wrong", f"{track.identity[1]} is not in the result")
             continue
@@ -116,11 +117,11 @@ def _chapters(c: Comparison) -> Finding | None:
     a, b = ([_chapter(chapter) for chapter in side.look.chapters] for side in (c.before, c.after))
     if not a and not b:
         return None
-    same = len(a) == len(b) and all(
+    equal = len(a) == len(b) and all(
         s[0] == t[0] and abs(s[1] - t[1]) <= _MILLISECOND for s, t in zip(a, b, strict=True)
     )
     names = [f"{len(side)} ({', '.join(title for title, _ in side[:_SHOWN])})" for side in (a, b)]
-    return c.judge("chapters", r"\d+ chapters", same, *names)
+    return c.judge("chapters", r"\d+ chapters", equal, *names)
 
 
 def _metadata(c: Comparison) -> Finding | None:
@@ -132,7 +133,7 @@ def _metadata(c: Comparison) -> Finding | None:
     problems = [
         f"{key} {text!r} became {after.get(key, '')!r}"
         for key, text in before.items()
-        if key not in listed and after.get(key) != text
+        if key not in listed and not same(key, text, after.get(key))
     ]
     losses = sorted(listed & before.keys())
     return row_of_parts("metadata", problems, losses, f"{len(before)} entries") if before else None

@@ -1,4 +1,4 @@
-"""Small rehearsals in memory: does this encoder take the frames, does this container keep them.
+"""Small rehearsals in memory: does a container keep frames, and all that the file says.
 
 Nothing is believed that was not read back. So no table says which container holds which codec,
 timing, rotation or metadata; a new FFmpeg changes the outcome by itself.
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
-from operator import le
 from typing import Any
 
 import av
@@ -27,15 +26,23 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from david_cli.video.alpha import ENTRY, has_alpha
 from david_cli.video.codecs import Encoding, Hdr10
 from david_cli.video.deinterlace import FieldOrder
-from david_cli.video.frame import ColorSpec, Frame, Range, VideoInfo
+from david_cli.video.frame import ColorSpec, Frame, Range, VideoInfo, same_siting
 from david_cli.video.hdr import lost_hdr, read_hdr
 from david_cli.video.marks import FrameMarks, field_parity
+from david_cli.video.metadata import missing
 from david_cli.video.pipes import RAW, RawFormat
 from david_cli.video.repack import flat, planar_format, to_video_frame
 from david_cli.video.sample import PacketCopy, display_matrix
-from david_cli.video.source import color_of, is_picture
+from david_cli.video.source import (
+    chroma_location,
+    color_of,
+    file_metadata,
+    is_picture,
+    unknown_codecs,
+)
 
 FAILURES = (av.error.FFmpegError, OSError, ValueError, MemoryError)  # what PyAV raises on refusal
 
@@ -48,7 +55,7 @@ _EVEN = (0, 1, 2, 3, 4, 5)
 _UNEVEN = (0, 1, 2, 5, 6, 9)  # frame times in frame periods
 _EXACT = Fraction(1, 1000)  # seconds; Matroska and FLV count milliseconds
 _NO_LENGTHS = ("nut",)  # demuxers that give each frame the length that the rate has
-_DETAILS = ("language", "title", "timecode")  # of a stream
+_DETAILS = ("language", "title", "timecode", "stereo_mode")  # of a stream
 _OF_A_FILE = ("filename", "mimetype")  # and of an attached file; that of a cover says nothing
 _IMAGE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
@@ -82,6 +89,8 @@ class Outcome:
     """Full range, where the source has it: without the tag a picture looks wrong."""
     color: bool
     """Matrix, primaries and transfer."""
+    siting: bool
+    """Where chroma sits, where there is less of it than of luma."""
     fields: bool
     """Interlacing and the order of fields, where the source tells them."""
     sample_aspect_ratio: bool
@@ -90,7 +99,7 @@ class Outcome:
     lost_hdr: tuple[str, ...]
     """Names of the static HDR metadata that did not come back."""
     lost_metadata: tuple[str, ...]
-    """Keys of the file's metadata that did not come back."""
+    """Keys of the file's metadata that did not come back, or with another meaning."""
     lost_details: tuple[tuple[str, int], ...]
     """What did not come back of a stream's language, title and dispositions, and its index."""
     streams: Counter[tuple[str, str | None]]
@@ -163,6 +172,8 @@ def add_video(
         context.options["chroma_sample_location"] = str(int(color.chroma_location))
     stream.set_display_matrix(look.matrix)
     stream.metadata.update(with_title(look.stream_metadata))
+    if target and target.alpha and encoding.codec == "vp9":
+        stream.metadata.update(ENTRY)
     stream.disposition = Disposition(look.disposition)
     marks = FrameMarks(context, info.sample_aspect_ratio, look.field_order)
     return VideoTrack(stream, encoding, marks)
@@ -183,27 +194,6 @@ def add_copy(output: OutputContainer, source: Stream, first: Sequence[PacketCopy
     stream.metadata.update(with_title(source.metadata))
     stream.disposition = source.disposition
     return stream
-
-
-def encodes(encoding: Encoding, info: VideoInfo) -> bool:
-    """Whether a grey frame of the source's size comes back from encoder and decoder in the same
-    size and format."""
-    return any(_comes_back(encoding, info, container) for container in ROOMY)
-
-
-def _comes_back(encoding: Encoding, info: VideoInfo, container: str) -> bool:
-    frame = _grey_frame(info)
-    file = io.BytesIO()
-    try:
-        with av.open(file, "w", format=container) as output:
-            video = add_video(output, encoding, Look(info), frame.time_base)
-            output.mux([*video.encode(frame), *video.encode(None)])
-        with _reopened(file) as back:
-            pictures = list(back.decode(video=0))
-    except FAILURES:
-        return False
-    sent = to_video_frame(frame, encoding.pix_fmt, encoding.color)
-    return len(pictures) == 1 and _holds(pictures[0], sent)
 
 
 def rehearse(
@@ -228,9 +218,9 @@ def rehearse(
             _perform(output, encoding, small, copies, times, time_base)
         rate = nominal_rate(look.info)
         raw = RawFormat(width, height, encoding.pix_fmt, rate) if container == RAW else None
-        with _reopened(file, raw) as back:
+        with reopened(file, raw) as back:
             sources = [source for source, _ in copies]
-            return _observe(back, small, encoding.color, [t * time_base for t in times], sources)
+            return _observe(back, small, encoding, [t * time_base for t in times], sources)
     except FAILURES:
         return None
 
@@ -254,7 +244,7 @@ def _perform(
             if target is not None:
                 packet.stream = target
                 output.mux(packet)
-    grey = _grey_frame(look.info)
+    grey = grey_frame(look.info)
     for time, after in zip(times, [*times[1:], 2 * times[-1] - times[-2]], strict=True):
         frame = replace(grey, pts=time, duration=after - time, time_base=time_base)
         output.mux(video.encode(frame))
@@ -264,7 +254,7 @@ def _perform(
 def _observe(
     back: InputContainer,
     look: Look,
-    color: ColorSpec,
+    encoding: Encoding,
     times: Sequence[Fraction],
     sources: Sequence[Stream],
 ) -> Outcome | None:
@@ -273,22 +263,28 @@ def _observe(
         return None
     others = Counter(identity(s) for s in back.streams if s.index != video.index)
     aspect, chapters = video.sample_aspect_ratio, back.chapters()
-    keys = {key.lower() for key in back.metadata}
-    frames = list(back.decode(video))
+    packets = list(back.demux(video))
+    frames = [frame for packet in packets for frame in video.decode(packet)]
     if not frames:
         return None
-    tags, is_rgb = color_of(frames[0], video), frames[0].format.is_rgb
+    color, sent = encoding.color, planar_format(encoding.pix_fmt)
+    format = planar_format(frames[0].format.name)
+    if sent and format and sent.alpha and not (format.alpha or any(map(has_alpha, packets))):
+        return None
+    siting = chroma_location(back, video.index)
+    tags, is_rgb = color_of(frames[0], video, siting), frames[0].format.is_rgb
     expected = look.info.sample_aspect_ratio or Fraction(1)
     return Outcome(
         timing=_same_times(frames, times, lengths=back.format.name not in _NO_LENGTHS),
         range=is_rgb or (tags.range == Range.FULL) == (color.range == Range.FULL),
         color=_same_color(tags, color, is_rgb),
+        siting=format is None or same_siting(siting, color.chroma_location, format),
         fields=FieldOrder().of(frames[0]) == field_parity(look.field_order),
         sample_aspect_ratio=(aspect or Fraction(1)) == expected,
         orientation=turn(display_matrix(frames[0])) == turn(look.matrix),
         chapters=len(chapters) == len(look.chapters),
         lost_hdr=lost_hdr(look.hdr, read_hdr(frames[0])),
-        lost_metadata=tuple(sorted(key for key in look.metadata if key.lower() not in keys)),
+        lost_metadata=missing(look.metadata, file_metadata(back, video.index)),
         lost_details=tuple(_lost_details(back, video, look, sources)),
         streams=others,
     )
@@ -359,7 +355,10 @@ def identity(stream: Stream) -> tuple[str, str | None]:
     """Kind and codec: what a copied stream must come back as."""
     context = getattr(stream, "codec_context", None)  # PyAV types it as always there
     kind = "picture" if is_picture(stream) else stream.type
-    return kind, context.name if context is not None else getattr(stream, "name", None)
+    if context is not None:
+        return kind, context.name
+    assert isinstance(stream.container, InputContainer)
+    return kind, unknown_codecs(stream.container).get(stream.index)
 
 
 def turn(matrix: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -369,7 +368,7 @@ def turn(matrix: tuple[int, ...] | None) -> tuple[int, ...]:
     return tuple(round(matrix[place] / (1 << 16)) for place in (0, 1, 3, 4))
 
 
-def _grey_frame(info: VideoInfo) -> Frame:
+def grey_frame(info: VideoInfo) -> Frame:
     """A flat mid-grey frame in the source's format."""
     shapes = info.format.plane_shapes(info.width, info.height)
     grey = 1 << (info.format.bits - 1)
@@ -377,20 +376,7 @@ def _grey_frame(info: VideoInfo) -> Frame:
     return Frame(planes, info.format, info.color, 0, 1, Fraction(1, 25))
 
 
-def _holds(back: VideoFrame, sent: VideoFrame) -> bool:
-    """The same kind of picture, with as many bits or more: ProRes 4444 takes 10 and gives 12."""
-    bits = [[part.bits for part in frame.format.components] for frame in (sent, back)]
-    return _kind(back) == _kind(sent) and all(map(le, *bits))
-
-
-def _kind(frame: VideoFrame) -> tuple[object, ...]:
-    """Size, model, alpha and size of each component, whatever the layout in memory."""
-    format = planar_format(frame.format.name)
-    parts = tuple((part.width, part.height) for part in frame.format.components)
-    return frame.width, frame.height, frame.format.is_rgb, format and format.alpha, parts
-
-
-def _reopened(file: io.BytesIO, raw: RawFormat | None = None) -> InputContainer:
+def reopened(file: io.BytesIO, raw: RawFormat | None = None) -> InputContainer:
     file.seek(0)
     format, options = (RAW, raw.options) if raw else (None, {})
     return av.open(file, "r", format=format, options=options, metadata_errors="replace")

@@ -80,10 +80,9 @@ def _likely_plan(source: VideoReader, result: VideoInfo) -> OutputPlan:
     """What david would write in the result's container and codec: what these cannot hold."""
     codec = _CODEC_NAMES.get(result.codec, result.codec)
     target = result.path.with_name(f".{result.path.stem}.verify{result.path.suffix}")
-    tries = [EncodeOptions(codec=codec), EncodeOptions(codec=codec, pix_fmt=result.source_format)]
-    for options in tries if codec in CODECS else ():
+    for pix_fmt in (None, result.source_format) if codec in CODECS else ():
         try:
-            return plan_output(source, target, options)
+            return plan_output(source, target, EncodeOptions(codec=codec, pix_fmt=pix_fmt))
         except OutputError:
             continue  # the codec holds no such picture: what became of it is judged by the format
     return plan_output(source, target, EncodeOptions())

@@ -7,11 +7,11 @@ final name is never a half-written file.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,8 +21,9 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from david_cli.errors import OutputError, PipeClosed
+from david_cli.files import publish
 from david_cli.video.frame import Frame
-from david_cli.video.pipes import STANDARD, StandardOutput
+from david_cli.video.pipes import STANDARD, Y4M, StandardOutput
 from david_cli.video.reader import VideoReader
 from david_cli.video.source import is_picture, reason
 from david_cli.video.streams import OutputPlan, presentation
@@ -35,8 +36,10 @@ from david_cli.video.trial import (
     add_video,
     video_time_base,
 )
+from david_cli.video.y4m import Y4mFile
 
-_STEM_LENGTH = 40  # characters of the target's name in the temporary one; names end at 255 bytes
+STEM_LENGTH = 40
+"""Characters of the target's name in the temporary one; names end at 255 bytes."""
 
 
 class VideoWriter:
@@ -57,10 +60,8 @@ class VideoWriter:
         self._plan = plan
         self._reader = reader
         self._place: _File | StandardOutput
-        if plan.target == STANDARD:
-            self._place = StandardOutput(reader.info.sample_aspect_ratio)
-        else:
-            self._place = _File(plan.target)
+        place = StandardOutput if plan.target == STANDARD else partial(_File, plan.target)
+        self._place = place(reader.info.sample_aspect_ratio)
         self._output: OutputContainer | None = None
         self._video: VideoTrack
         self._copies: dict[int, _Copy] = {}
@@ -79,7 +80,7 @@ class VideoWriter:
         """
         with self._reported("encoding"):
             if self._output is None:
-                self._begin(frame)
+                self._begin(frame.pts * frame.time_base)
             self._mux_video(self._video.encode(self._retimed(frame)))
             self.frames_written += 1
 
@@ -110,7 +111,7 @@ class VideoWriter:
             self.abort()
             raise OutputError(f"{self._plan.target}: no frame was written")
         with self._reported("finishing"):
-            self._mux_video(self._video.encode(None))
+            self._flush()
             self._output.close()
             self._check()
             self._collect_warnings()
@@ -131,6 +132,11 @@ class VideoWriter:
         if isinstance(self._place, StandardOutput):
             self._place.interrupt()
 
+    @property
+    def target(self) -> Path:
+        """The final name."""
+        return self._plan.target
+
     @contextlib.contextmanager
     def _reported(self, doing: str) -> Iterator[None]:
         """Failures of FFmpeg and of the disk, as one line; nothing stays behind."""
@@ -149,12 +155,16 @@ class VideoWriter:
             self.abort()
             raise
 
-    def _begin(self, first: Frame) -> None:
-        """Write the header, then the packets that waited for it."""
+    def _begin(self, first: Fraction) -> None:
+        """Write the header, then the packets that waited for it.
+
+        Args:
+            first: time of the first frame in the source, in seconds.
+        """
         plan, reader = self._plan, self._reader
         end = None
         if reader.start or reader.end is not None:  # a part: it begins at 0
-            self._shift = first.pts * first.time_base
+            self._shift = first
             if reader.end is not None:
                 end = (reader.info.start or 0) + reader.end - self._shift
         look = presentation(reader, plan.sample, self._shift, end)
@@ -172,7 +182,7 @@ class VideoWriter:
         video_index = self._reader.video_stream.index
         for source in self._reader.container.streams:
             if source.index == video_index:
-                self._video = add_video(output, plan.encoding, look, self._time_base)
+                self._video = self._open_video(output, look)
             elif source.index in plan.copied:
                 first = plan.sample.packets.get(source.index, ())
                 stream = add_copy(output, source, first)
@@ -180,6 +190,13 @@ class VideoWriter:
                     self._copies[source.index] = _Copy(stream)
         output.metadata.update(look.metadata)
         output.set_chapters(list(look.chapters))  # type: ignore[arg-type]
+
+    def _open_video(self, output: OutputContainer, look: Look) -> VideoTrack:
+        return add_video(output, self._plan.encoding, look, self._time_base)
+
+    def _flush(self) -> None:
+        """What the encoder still holds."""
+        self._mux_video(self._video.encode(None))
 
     def _retimed(self, frame: Frame) -> Frame:
         """The frame on the output's clock, strictly after the one before."""
@@ -240,29 +257,39 @@ class VideoWriter:
 class _File:
     """A file beside the target, which takes its name when it is complete."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, aspect: Fraction | None) -> None:
         self._target = target.absolute()
+        self._aspect = aspect
+        self._y4m: Y4mFile | None = None
         self.part = _claim(self._target)
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
         """A muxer that writes here."""
-        return av.open(str(self.part), "w", format=container, container_options=options)
+        if container == Y4M:
+            self._y4m = Y4mFile(self.part, self._aspect)
+        place = self._y4m or str(self.part)
+        return av.open(place, "w", format=container, container_options=options)
 
     def frames(self) -> int:
         """Frames of the video in the finished file."""
+        self._close()
         with av.open(str(self.part), metadata_errors="replace") as back:
             video = next(s for s in back.streams.video if not is_picture(s))
             return video.frames or sum(packet.size > 0 for packet in back.demux(video))
 
     def keep(self) -> None:
         """Give the file its final name."""
-        _sync(self.part)
-        os.replace(self.part, self._target)
-        _sync(self._target.parent)
+        publish(self.part, self._target)
 
     def drop(self) -> None:
         """Leave nothing behind."""
+        with contextlib.suppress(OSError):
+            self._close()
         self.part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._y4m:
+            self._y4m.close()
 
 
 class _Copy:
@@ -310,7 +337,7 @@ def _claim(target: Path) -> Path:
         raise OutputError(f"{folder}: no such folder; create it or choose another with -o")
     if target.is_dir():
         raise OutputError(f"{target}: is a folder; give a file name with -o")
-    name = f".{target.stem[:_STEM_LENGTH]}.{secrets.token_hex(4)}.part{target.suffix}"
+    name = f".{target.stem[:STEM_LENGTH]}.{secrets.token_hex(4)}.part{target.suffix}"
     part = folder / name
     try:
         part.touch(exist_ok=False)
@@ -327,13 +354,3 @@ def _with_faststart(plan: OutputPlan) -> dict[str, str]:
         return plan.container_options
     flags = f"+faststart{plan.container_options.get('movflags', '')}"
     return {**plan.container_options, "movflags": flags}
-
-
-def _sync(path: Path) -> None:
-    """Onto the disk, where the system can do it."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -1,8 +1,10 @@
-"""The first lines of a y4m stream, for what FFmpeg's demuxer does not tell about it."""
+"""The first lines of a y4m stream, for what FFmpeg neither reads from them nor writes there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import Self
 
 from david_cli.video.frame import ChromaLocation, VideoInfo
@@ -45,3 +47,34 @@ class Y4mHeader:
         samples = sum(rows * columns for rows, columns in shapes)
         whole = samples * info.format.dtype().itemsize
         return max(0, received - self.length) % (self.marker + whole), self.marker + whole
+
+
+class Y4mFile:
+    """A file as PyAV writes to it, with the shape of its pixels in the first line."""
+
+    def __init__(self, path: Path, aspect: Fraction | None) -> None:
+        """Open it; it must be closed."""
+        self._file = path.open("wb")
+        self._aspect = aspect
+        self.close = self._file.close
+
+    def seekable(self) -> bool:
+        """For PyAV."""
+        return False
+
+    def write(self, data: bytes) -> int:
+        """For PyAV."""
+        aspect, self._aspect = self._aspect, None
+        self._file.write(with_aspect(data, aspect))
+        return len(data)
+
+
+def with_aspect(data: bytes, aspect: Fraction | None) -> bytes:
+    """The first bytes of a stream with the shape of its pixels; of another format as they are.
+
+    FFmpeg leaves it out, as PyAV has no setter for what it would write.
+    """
+    if aspect is None or not data.startswith(b"YUV4MPEG2 "):
+        return data
+    known = f" A{aspect.numerator}:{aspect.denominator} ".encode()
+    return bytes(data).replace(b" A0:0 ", known, 1)

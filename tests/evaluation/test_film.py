@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from david_cli import deblur_video
 from david_cli.errors import InputError, OutputError
 from david_cli.evaluation import figures, film
 from david_cli.evaluation.explain import Explainer
@@ -22,10 +24,12 @@ from david_cli.evaluation.figures import GAP, LABEL_HEIGHT, draw_picture
 from david_cli.evaluation.film import VideoSource, draw_film, frame_at
 from david_cli.evaluation.shots import PictureFolder
 from david_cli.network.david import DavidConfig
+from david_cli.video.frame import ColorSpec
 from tests.evaluation.folders import paint
 from tests.evaluation.networks import constant_network
-from tests.footage import plain_decode
+from tests.footage import FRAMES, KnownNetwork, known_deblurrer, plain_decode
 from tests.video.clips import Clip, make_clip
+from tests.video.test_deinterlace import woven, write
 
 DUAL = DavidConfig(branches=(3, 7), modules=3, widths=(4, 4), attention_widths=(4, 4))
 
@@ -208,6 +212,37 @@ def test_frames_are_counted_and_looked_at_once(
         assert source.count == 10
         assert [shot.number for shot in source.shots(4)] == list(range(4, 11))
     assert looked == [(3, 32, 48)] * 7
+
+
+class Recorder(KnownNetwork):
+    """Keeps the frame in the middle of each window that it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, window: torch.Tensor) -> torch.Tensor:
+        self.seen.append(window[0, FRAMES // 2].clone())
+        return super().forward(window)
+
+
+@pytest.mark.parametrize("kind", ["interlaced", "PQ", "HLG", "plain"])
+def test_frames_are_those_that_deblur_shows_to_its_network(kind: str, tmp_path: Path) -> None:
+    path, transfers = tmp_path / "clip.mkv", {"PQ": 16, "HLG": 18, "plain": 1}
+    if kind == "interlaced":
+        write(path, woven(7, ["tff"]))
+    else:
+        color = ColorSpec(9, 1, 9, transfers[kind])
+        make_clip(path, Clip("ffv1", "yuv420p10le", color=color))
+    recorder = Recorder()
+    deblur_video(path, tmp_path / "out.mkv", known_deblurrer(recorder))
+    with VideoSource(path) as source:
+        shots = [shot.rgb for shot in source.shots(1)]
+        said = source.warnings()
+    assert len(shots) == len(recorder.seen) > 0
+    assert all(map(torch.equal, shots, recorder.seen))
+    assert [line for line in said if "interlacing" in line] == said
+    assert bool(said) == (kind == "interlaced")
 
 
 def test_pictures_alone_need_no_video_library() -> None:

@@ -99,7 +99,10 @@ def test_grey_stays_grey(pair: tuple[str, str], full: bool) -> None:
         assert np.all(plane == 1 << (target.bits - 1))
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "bgr24", "rgb24", "bgr0", "bgra"])
+@pytest.mark.parametrize(
+    "name",
+    [*FORMATS, "bgr24", "rgb24", "bgr0", "bgra", "nv12", "nv16", "p010le", "p210le"],
+)
 def test_an_av_frame_holds_the_same_planes(name: str) -> None:
     planar = planar_format(name)
     assert planar is not None
