@@ -55,6 +55,7 @@ _EVEN = (0, 1, 2, 3, 4, 5)
 _UNEVEN = (0, 1, 2, 5, 6, 9)  # frame times in frame periods
 _EXACT = Fraction(1, 1000)  # seconds; Matroska and FLV count milliseconds
 _NO_LENGTHS = ("nut",)  # demuxers that give each frame the length that the rate has
+_X265_DELAY = 2  # frames that x265 reorders by at most
 _DETAILS = ("language", "title", "timecode", "stereo_mode")  # of a stream
 _OF_A_FILE = ("filename", "mimetype")  # and of an attached file; that of a cover says nothing
 _IMAGE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
@@ -117,7 +118,7 @@ def video_time_base(container: str, info: VideoInfo) -> Fraction:
     return info.time_base if variable else 1 / nominal_rate(info)
 
 
-@dataclass(frozen=True)
+@dataclass
 class VideoTrack:
     """The video stream of an output: takes frames, gives packets."""
 
@@ -126,16 +127,26 @@ class VideoTrack:
     marks: FrameMarks
     lengths: dict[int, int] = field(default_factory=dict)
     """Durations of frames inside the encoder, by pts: not every encoder gives them back."""
+    packets: int = 0
+    """That it gave so far."""
 
     def encode(self, frame: Frame | None) -> list[Packet[VideoStream]]:
         """Packets ready to mux; None drains the encoder."""
         if frame is None:
-            return self._timed(self.stream.encode(None))
+            return self._timed(self._drained())
         self.lengths[frame.pts] = frame.duration
         picture = to_video_frame(frame, self.encoding.pix_fmt, self.encoding.color)
         return self._timed(self.stream.encode(self.marks.put(picture)))
 
+    def _drained(self) -> list[Packet[VideoStream]]:
+        packets = self.stream.encode(None)
+        if self.encoding.encoder == "libx265" and self.packets + len(packets) <= _X265_DELAY:
+            for packet in packets:  # x265 leaves the dts of so short a video unset; none reorders
+                packet.dts = packet.pts
+        return packets
+
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+        self.packets += len(packets)
         for packet in packets:
             length = self.lengths.pop(packet.pts, 0) if packet.pts is not None else 0
             packet.duration = length or packet.duration

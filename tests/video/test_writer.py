@@ -175,6 +175,16 @@ def test_other_pixel_format_holds_the_same_picture(clip: Clip, codec: str, tmp_p
     assert same_planes([back(frame, a.format) for frame, a in pairs(after, before)], before.frames)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_hevc_of_a_frame_or_two(count: int, tmp_path: Path) -> None:
+    """x265 leaves their decoding times unset, and MP4 refuses what happens to be there."""
+    source = make_clip(tmp_path / "in.mp4", Clip(times=range(count)))
+    for attempt in range(6):
+        target = tmp_path / f"{attempt}.mp4"
+        pass_through(source, target, EncodeOptions(codec="hevc"))
+        assert [f.pts for f in read(target).frames] == [f.pts for f in read(source).frames]
+
+
 def test_grey_keeps_its_codes(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mkv", Clip("ffv1", "gray", color=ColorSpec(range=1)))
     plan, _ = pass_through(source, tmp_path / "out.mkv", EncodeOptions(options={"qp": "0"}))
