@@ -54,3 +54,10 @@ class PipeClosed(DavidError):
     """The program that reads standard output has ended; no news to anybody, so no message."""
 
     exit_code = 141  # 128 + SIGPIPE, as a shell reports it of other programs
+
+
+class Interrupted(BaseException):
+    """Somebody stopped a run whose finished part is kept; the message says how much that is.
+
+    No KeyboardInterrupt, which Typer would turn into an exit without a word.
+    """

@@ -1,15 +1,25 @@
-"""Small files written whole: whoever looks finds the old one or the new one, never a part."""
+"""Files written whole: whoever looks finds the old one or the new one, never a part."""
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from pathlib import Path
 
 from david_cli.errors import OutputError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room on the disk, none within the quota, none for a file of this size."""
 
-def replace_file(path: Path, data: bytes) -> None:
+
+def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write under a temporary name beside ``path``, then rename.
+
+    Args:
+        path: the final name.
+        data: all of the file.
+        durable: whether it must be on the disk when this returns, power cut or not.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind.
@@ -18,8 +28,50 @@ def replace_file(path: Path, data: bytes) -> None:
     try:
         try:
             unfinished.write_bytes(data)
-            unfinished.replace(path)
+            if durable:
+                publish(unfinished, path)
+            else:
+                unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as err:
         raise OutputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give a finished file its final name, in this order: content on the disk, name, folder.
+
+    Raises:
+        OSError: the disk is full or fails; the file has its old name then.
+    """
+    sync(part)
+    os.replace(part, target)
+    sync(target.parent)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that the disk has no more room."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return True
+        error = error.__cause__
+    return False
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, onto the disk, where the system can do it.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # Windows opens no folders
+    try:
+        os.fsync(handle)
+    except OSError as err:  # some file systems know no fsync; a full disk is something else
+        if err.errno in (*DISK_FULL, errno.EIO):
+            raise
+    finally:
+        os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import runpy
 import shutil
 import subprocess
@@ -147,3 +148,85 @@ def test_the_example_clip_can_be_made_again(tmp_path: Path) -> None:
     assert frames[0].shape == (64, 36)  # turned upright
     clips = find_clips(tmp_path / "pairs")
     assert [(clip.level, len(clip.blurry)) for clip in clips] == [(n, 3) for n in (3, 7, 11, 15)]
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shell_scripts_are_clean() -> None:
+    scripts = sorted(map(str, EXAMPLES.glob("*.sh")))
+    found = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
+SEGMENTED = ("--segment", "5", "--codec", "ffv1", "--strength", "0.5")
+"""The clip has ten frames: two segments."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("parallel") is None, reason="GNU parallel is not installed")
+def test_segments_by_gnu_parallel(tmp_path: Path, shell: dict[str, str]) -> None:
+    source = make_clip(tmp_path / "my film.mkv", Clip(audio="aac"))
+    target = tmp_path / "sharp.mkv"
+    env = {**shell, "DEVICES": "cpu cpu"}
+    run = call("segments_parallel.sh", str(source), str(target), *SEGMENTED, env=env)
+    assert run.returncode == 0, run.stderr
+    assert "10 frames from 2 segments" in run.stderr
+    assert count_frames(target) == FRAMES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my film.mkv", "sharp.mkv"]
+
+
+SBATCH = """#!/usr/bin/env bash
+# A scheduler that runs every job at once, and remembers how it was asked.
+echo "$@" >> "$SLURM_LOG"
+job=$(cat)
+last=0
+for option in "$@"; do
+    case $option in
+        --array=0-*) last=${option#--array=0-} ;;
+    esac
+done
+for ((i = 0; i <= last; i++)); do
+    SLURM_ARRAY_TASK_ID=$i bash <<< "$job" >&2 || exit 1
+done
+wc -l < "$SLURM_LOG"
+"""
+SRUN = """#!/usr/bin/env bash
+while [[ $1 == --* ]]; do shift; done
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_segments_by_slurm(tmp_path: Path, shell: dict[str, str]) -> None:
+    """With a stub for the scheduler: real segments, in an array of fewer elements."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    folder = tmp_path / "films"
+    folder.mkdir()
+    source = make_clip(folder / "my film.mkv", Clip(audio="aac"))
+    log = tmp_path / "log"
+    stub = {
+        "PATH": os.pathsep.join((str(programs), shell["PATH"])),
+        "SLURM_LOG": str(log),
+        "SLURM_OPTIONS": "--gpus=1 --time=1:00:00",
+        "TASKS": "1",
+    }
+    target = folder / "sharp.mkv"
+    run = call("segments_slurm.sh", str(source), str(target), *SEGMENTED, env={**shell, **stub})
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "segments: job 1, join: job 2\n"
+    array, join = log.read_text().splitlines()
+    assert "--array=0-0" in array
+    assert "--gpus=1 --time=1:00:00" in array
+    assert "--dependency=afterok:1" in join
+    assert count_frames(target) == FRAMES
+    assert sorted(path.name for path in folder.iterdir()) == ["my film.mkv", "sharp.mkv"]
+
+
+@pytest.mark.parametrize("script", ["segments_parallel.sh", "segments_slurm.sh"])
+def test_segments_of_nothing(script: str, shell: dict[str, str]) -> None:
+    run = call(script, env=shell)
+    assert run.returncode == 2
+    assert run.stderr.startswith("usage: ")

@@ -6,10 +6,10 @@ Everything a command needs from torch or av is imported when it runs, so that ``
 
 from __future__ import annotations
 
-import errno
 import inspect
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -24,18 +24,20 @@ import typer
 
 from david_cli import __version__
 from david_cli.cli.attention import attention
+from david_cli.cli.batch import batch
 from david_cli.cli.deblur import deblur
 from david_cli.cli.evaluate import evaluate
 from david_cli.cli.frames import frames
 from david_cli.cli.info import info
 from david_cli.cli.models import models
 from david_cli.cli.options import EXIT_CODES
+from david_cli.cli.segments import join, plan, segment
 from david_cli.cli.synth import synth
 from david_cli.cli.train import train
 from david_cli.cli.verify import verify
-from david_cli.errors import DavidError, DeviceError, OutputError
+from david_cli.errors import DavidError, DeviceError, Interrupted, OutputError
+from david_cli.files import DISK_FULL
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -75,10 +77,16 @@ def prose(docstring: str | None) -> str:
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # help panel -> name -> function
     "Commands": {
         "deblur": deblur,
+        "batch": batch,
         "frames": frames,
         "info": info,
         "verify": verify,
         "models": models,
+    },
+    "Long jobs": {
+        "plan": plan,
+        "segment": segment,
+        "join": join,
     },
     "Measuring and training": {
         "eval": evaluate,
@@ -132,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """The error boundary: run a command line, report what goes wrong, give the exit code."""
+    kept = ""
     with stop_on_signals() as stopped:
         try:
             code = int(app(list(arguments), prog_name="david", standalone_mode=False) or 0)
@@ -142,13 +151,26 @@ def run(arguments: Sequence[str]) -> int:
             code, message = describe(error)
             if "--debug" in arguments:
                 traceback.print_exc()
+        except Interrupted as error:
+            code, message = 128 + signal.SIGINT, "stopped"
+            kept = f"; {error}, and this goes on: {_resuming(arguments)}"
         except KeyboardInterrupt:
             code, message = 128 + signal.SIGINT, ""
     if stopped:
         code, message = 128 + stopped[0], f"stopped by {signal.Signals(stopped[0]).name}"
+    message += kept
     if message:
         report(arguments, code, message)
     return code
+
+
+def _resuming(arguments: Sequence[str]) -> str:
+    """The command that goes on with what an interrupted one has done."""
+    drops_fresh = (
+        "deblur" in arguments[:1]
+    )  # a batch needs it still: for the clips it had not come to
+    rest = [word for word in arguments if not (drops_fresh and word == "--fresh")]
+    return shlex.join(["david", *rest])
 
 
 def describe(error: Exception) -> tuple[int, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from david_cli.cli import options
-from david_cli.cli.progress import open_view
+from david_cli.cli.progress import View, open_view
+from david_cli.cli.segments import completed_summary, print_dry_run, run_with_view, work_facts
+from david_cli.cli.sharing import run_shared
 from david_cli.cli.wording import (
     Summary,
     deblurrer_facts,
@@ -22,7 +26,9 @@ from david_cli.cli.wording import (
 from david_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from david_cli.inference.pipeline import Report
+    from david_cli.inference.deblurrer import Deblurrer
+    from david_cli.inference.report import Report
+    from david_cli.jobs.plan import Job, Plan
     from david_cli.video.deinterlace import Deinterlace
     from david_cli.video.frame import VideoInfo
     from david_cli.video.pipes import Pipe
@@ -47,29 +53,29 @@ def deblur(
     ] = None,
     yes: options.YesOption = False,
     verify: options.VerifyOption = False,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--start", metavar="TIME", help="Begin here: seconds or [HH:]MM:SS. Sound follows."
-        ),
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--end", metavar="TIME", help="Stop before this time of IN.")
-    ] = None,
+    start: options.StartOption = None,
+    end: options.EndOption = None,
     model: options.ModelOption = "auto",
     device: options.DeviceOption = "auto",
+    devices: options.DevicesOption = None,
     precision: options.PrecisionOption = "auto",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
     deinterlace: options.DeinterlaceOption = "auto",
     codec: options.CodecOption = None,
+    encoder: options.EncoderOption = "software",
+    lossless: options.LosslessOption = False,
+    match_source: options.MatchSourceOption = False,
     crf: options.CrfOption = None,
     preset: options.PresetOption = None,
     pix_fmt: options.PixFmtOption = None,
     encoder_option: options.EncoderOptionsOption = None,
     format: options.FormatOption = None,
     raw_input: options.RawInputOption = None,
+    segment: options.SegmentOption = None,
+    fresh: options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -79,7 +85,8 @@ def deblur(
 
     Each frame is rebuilt from itself and its three neighbours on either side. Frames keep
     their times; sound, subtitles, chapters, metadata and rotation are copied. The output
-    appears under its name only when it is complete.
+    appears under its name only when it is complete. A long run that was interrupted goes on
+    where it stopped when the same command is given again.
 
     [bold]Examples[/bold]
       david deblur holiday.mp4
@@ -88,6 +95,8 @@ def deblur(
       ffmpeg -i a.mov -f yuv4mpegpipe - | david deblur - -o - | ffmpeg -i - b.webm
     """
     options.check_output_stream(output, format, progress)
+    if dry_run:
+        options.refuse_dry_pipe(source, output)
     span = options.parse_span(start, end)
     tile_size = options.parse_tile(tile)
     options.parse_strength(strength)
@@ -98,37 +107,138 @@ def deblur(
 
     given = _source(source, output, raw_input)
     encode = EncodeOptions(
-        codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, options=extra, format=format
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        options=extra,
+        format=format,
+        encoder=encoder,
+        lossless=lossless,
+        match_source=match_source,
     )
     fields = deinterlace_mode(deinterlace, strength)
     seen, plan = _plan(given, output, encode, span, fields)
-    overwrite = options.may_overwrite(plan.target, yes=yes, ask=progress != "json")
 
-    with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
-        from david_cli.inference.deblurrer import load_deblurrer
-        from david_cli.inference.pipeline import deblur_video, expected_frames
+    def job() -> Job:
+        from david_cli.jobs.plan import Job
 
-        deblurrer = load_deblurrer(
-            model, device=device, precision=precision, tile=tile_size, overlap=overlap
-        )
-        total = expected_frames(seen, span[0] or Fraction(0), span[1])
-        facts = {"source": str(source), **plan_facts(plan), **deblurrer_facts(deblurrer)}
-        view.start(headline(deblurrer), total, {"command": "deblur", **facts})
-        report = deblur_video(
-            given,
-            output,
-            deblurrer,
+        return Job(
+            source=source,
+            target=output,
+            model=model,
+            tile=tile_size,
             strength=strength,
             deinterlace=fields,
             encode=encode,
             start=span[0],
             end=span[1],
-            overwrite=overwrite,
-            verify=verify,
-            on_progress=view.update,
-            on_message=view.warn,
         )
+
+    if not (dry_run or fresh) and (frames := _completed(plan, job)) is not None:
+        with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
+            view.done(completed_summary(source, plan, frames))
+        return
+    overwrite = dry_run or options.may_overwrite(plan.target, yes=yes, ask=progress != "json")
+
+    with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
+        from david_cli.inference.deblurrer import load_deblurrer
+        from david_cli.inference.pipeline import deblur_video
+
+        shared = _shared(devices, device)
+        deblurrer = load_deblurrer(
+            model,
+            device=shared[0] if shared else device,
+            precision=precision,
+            tile=tile_size,
+            overlap=overlap,
+        )
+        wanted = job()
+        if dry_run:
+            print_dry_run(wanted, plan, deblurrer, segment)
+            return
+        with _planned(wanted, plan, deblurrer, segment, fresh=fresh, view=view) as work:
+            total = _total(seen, wanted, work)
+            facts = {"source": str(source), **plan_facts(plan), **deblurrer_facts(deblurrer)}
+            view.start(
+                headline(deblurrer), total, {"command": "deblur", **facts, **work_facts(work)}
+            )
+            if work is not None and len(shared) > 1:
+                report = run_shared(work, deblurrer, shared, view, verify=verify)
+            elif work is not None:
+                report = run_with_view(work, deblurrer, view, verify=verify)
+            else:
+                report = deblur_video(
+                    given,
+                    output,
+                    deblurrer,
+                    strength=strength,
+                    deinterlace=fields,
+                    encode=encode,
+                    start=span[0],
+                    end=span[1],
+                    overwrite=overwrite,
+                    verify=verify,
+                    on_progress=view.update,
+                    on_message=view.warn,
+                )
         view.done(_summary(report))
+
+
+@contextmanager
+def _planned(
+    job: Job,
+    output: OutputPlan,
+    deblurrer: Deblurrer,
+    segment: int | None,
+    *,
+    fresh: bool,
+    view: View,
+) -> Iterator[Plan | None]:
+    """The plan of a long job in files; None for short ones and for pipes."""
+    if options.STANDARD in (job.source, output.target):
+        if segment or fresh:
+            raise UsageError("--segment and --fresh are for files: a pipe is done in one piece")
+        yield None
+        return
+    from david_cli.jobs.resume import planned
+
+    with planned(
+        job, output, deblurrer, segment=segment, fresh=fresh, on_detail=view.detail
+    ) as work:
+        yield work
+
+
+def _shared(devices: str | None, device: str) -> tuple[str, ...]:
+    """Devices that share the work; empty where that was not asked for."""
+    if devices is None:
+        return ()
+    if device != "auto":
+        raise UsageError("--device and --devices both say where to compute; leave one out")
+    import torch
+
+    from david_cli.jobs.devices import parse_devices, present, threads_each
+
+    shared = present(parse_devices(devices))
+    torch.set_num_threads(threads_each(len(shared)))  # the plan takes that over
+    return shared
+
+
+def _completed(plan: OutputPlan, job: Callable[[], Job]) -> int | None:
+    """Frames of an output that is complete but for what an earlier run left beside it."""
+    from david_cli.jobs.folder import state_folder
+
+    if not state_folder(plan.target).exists():
+        return None
+    from david_cli.jobs.resume import completed
+
+    return completed(plan.target, job())
+
+
+def _total(seen: VideoInfo, job: Job, work: Plan | None) -> int | None:
+    from david_cli.inference.report import expected_frames
+
+    return len(work.times) if work else expected_frames(seen, job.start or Fraction(0), job.end)
 
 
 def _source(source: Path, output: Path | None, raw_input: str | None) -> Path | Pipe:

@@ -30,7 +30,10 @@ KEY = 13
 
 def info(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The video to look at.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The video to look at; - is standard input.", show_default=False
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -41,6 +44,9 @@ def info(
     codec: Annotated[
         str | None, typer.Option("--codec", metavar="NAME", help="Plan for this codec.")
     ] = None,
+    encoder: options.EncoderOption = "software",
+    lossless: options.LosslessOption = False,
+    match_source: options.MatchSourceOption = False,
     as_json: options.JsonOption = False,
     debug: options.DebugOption = False,
 ) -> None:
@@ -51,19 +57,27 @@ def info(
     [bold]Examples[/bold]
       david info holiday.mp4
       david info holiday.mov -o holiday.mp4 --json
+      ffmpeg -i tape.mxf -f nut - | david info - -o tape.mkv
     """
+    from david_cli.video.pipes import standard_input
     from david_cli.video.reader import VideoReader
     from david_cli.video.streams import EncodeOptions, plan_output
 
     options.check_output_file(output)
-    with VideoReader(source, deinterlace="auto") as reader:
+    encode = EncodeOptions(
+        codec=codec, encoder=encoder, lossless=lossless, match_source=match_source
+    )
+    is_piped = source == options.STANDARD
+    given = standard_input() if is_piped else source
+    target = options.STANDARD if is_piped and output is None else output
+    with VideoReader(given, deinterlace="auto") as reader:
         seen, warnings = reader.info, list(reader.warnings)
-        plan = plan_output(reader, output, EncodeOptions(codec=codec))
+        plan = plan_output(reader, target, encode)
     if as_json:
         facts = {"source": video_facts(seen), "output": plan_facts(plan), "warnings": warnings}
         typer.echo(json.dumps({"schema": SCHEMA, **facts}, indent=2))
         return
-    for line in (*_source_lines(seen), "", *_plan_lines(plan, warnings)):
+    for line in (*_source_lines(seen), "", *plan_lines(plan, warnings)):
         typer.echo(one_line(line))
 
 
@@ -121,7 +135,8 @@ def _source_lines(seen: VideoInfo) -> list[str]:
     return [str(seen.path), *("  " + line for line in lines + [_stream(s) for s in others])]
 
 
-def _plan_lines(plan: OutputPlan, warnings: list[str]) -> list[str]:
+def plan_lines(plan: OutputPlan, warnings: list[str]) -> list[str]:
+    """What will be written, kept and lost: a heading, and a row for each thing."""
     rows = [("video", f"{plan.codec} by {plan.encoder}, {plan.pix_fmt}")]
     rows += [("kept", line) for line in plan.kept]
     rows += [("lost", line) for line in plan.losses]

@@ -26,6 +26,7 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 MODEL_PANEL = "Model and device"
 ENCODING_PANEL = "Encoding"
 PIPE_PANEL = "Pipes"
+WORK_PANEL = "Long runs"
 REPORT_PANEL = "Reporting"
 
 EXIT_CODES = """\
@@ -37,6 +38,7 @@ EXIT_CODES = """\
   4    output: encoder, container, disk, existing file
   5    model: unknown, damaged or foreign weights
   6    device: absent, or out of memory
+  7    batch: some of the videos failed
   8    verify: the result is not what its source was
   130  stopped by Ctrl-C (143 by SIGTERM)
   141  nobody reads `-o -` any more"""
@@ -56,6 +58,20 @@ def _complete_codecs(incomplete: str) -> list[str]:
     names = ("h264", "hevc", "av1", "vp9", "prores", "dnxhr", "ffv1")
     return [name for name in names if name.startswith(incomplete)]
 
+
+def _complete_encoders(incomplete: str) -> list[str]:
+    return [name for name in ("software", "hardware", "auto") if name.startswith(incomplete)]
+
+
+StartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--start", metavar="TIME", help="Begin here: seconds or [HH:]MM:SS. Sound follows."
+    ),
+]
+EndOption = Annotated[
+    str | None, typer.Option("--end", metavar="TIME", help="Stop before this time of IN.")
+]
 
 ModelOption = Annotated[
     str,
@@ -78,6 +94,16 @@ DeviceOption = Annotated[
         help="auto, cpu, cuda, cuda:N or mps. auto takes the first GPU, else the CPU.",
         rich_help_panel=MODEL_PANEL,
         autocompletion=_complete_devices,
+    ),
+]
+DevicesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        metavar="LIST",
+        help="Share the work: auto (all GPUs, else the CPU), GPUs such as 0,1 or processes such as "
+        "cpu:2.",
+        rich_help_panel=MODEL_PANEL,
     ),
 ]
 PrecisionOption = Annotated[
@@ -144,6 +170,36 @@ CodecOption = Annotated[
         autocompletion=_complete_codecs,
     ),
 ]
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        show_default=False,
+        metavar="NAME",
+        help="software (the default: the better picture for the bits), hardware, auto (hardware "
+        "where a trial shows that it works) or a name such as hevc_nvenc.",
+        rich_help_panel=ENCODING_PANEL,
+        autocompletion=_complete_encoders,
+    ),
+]
+LosslessOption = Annotated[
+    bool,
+    typer.Option(
+        "--lossless",
+        metavar="",
+        help="Lose nothing in the encoder: hevc by default, or h264, av1, vp9, ffv1. Large files.",
+        rich_help_panel=ENCODING_PANEL,
+    ),
+]
+MatchSourceOption = Annotated[
+    bool,
+    typer.Option(
+        "--match-source",
+        metavar="",
+        help="Encode like IN: its codec, profile, bit depth, key frames and bit rate.",
+        rich_help_panel=ENCODING_PANEL,
+    ),
+]
 CrfOption = Annotated[
     float | None,
     typer.Option(
@@ -200,6 +256,44 @@ RawInputOption = Annotated[
         help="What `-` sends is raw video of this size, pixel format and rate, e.g. "
         "1920x1080:yuv420p:30000/1001.",
         rich_help_panel=PIPE_PANEL,
+    ),
+]
+
+SegmentOption = Annotated[
+    int | None,
+    typer.Option(
+        "--segment",
+        min=0,
+        show_default=False,
+        metavar="FRAMES",
+        help="Frames of a segment, the unit in which work is kept; 0 does all in one piece. By "
+        "default long runs are cut into segments of about a minute.",
+        rich_help_panel=WORK_PANEL,
+    ),
+]
+FreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        metavar="",
+        help="Forget what an interrupted run has finished, and start over.",
+        rich_help_panel=WORK_PANEL,
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar="",
+        help="Only say what would be kept and lost, and what it would take: time, from a short "
+        "trial, memory and disk.",
+        rich_help_panel=WORK_PANEL,
+    ),
+]
+PlanArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PLAN", help="The plan.json that `david plan` made.", show_default=False
     ),
 ]
 
@@ -356,6 +450,12 @@ def refuse_own_input(source: Path, target: Path) -> None:
     """Nothing is ever written over what it is made from, not even with ``--yes``."""
     if target.exists() and target.samefile(source):
         raise OutputError(f"{target} is the input itself; choose another output with -o")
+
+
+def refuse_dry_pipe(source: Path, target: Path | None) -> None:
+    """What a pipe will send cannot be looked at without using it up."""
+    if STANDARD in (source, target):
+        raise UsageError("--dry-run is for files: a pipe can be read only once")
 
 
 def may_overwrite(target: Path, *, yes: bool, ask: bool) -> bool:

@@ -296,4 +296,11 @@ def _progress_facts(progress: Progress) -> dict[str, Any]:
         "eta": None if progress.eta is None else round(progress.eta, 1),
         "bottleneck": progress.bottleneck,
         "stage_seconds": _rounded(progress.stage_seconds),
+        **_segment_facts(progress),
     }
+
+
+def _segment_facts(progress: Progress) -> dict[str, int]:
+    """Where a run is that is done in segments; empty for all others."""
+    segment, segments = getattr(progress, "segment", None), getattr(progress, "segments", None)
+    return {} if segment is None or segments is None else {"segment": segment, "segments": segments}

@@ -31,6 +31,19 @@ class Progress(Protocol):
     def stage_seconds(self) -> Mapping[Any, float]: ...
 
 
+class Setup(Protocol):
+    """What works on the frames: a deblurrer, or what another process says of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def device(self) -> object: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def tile(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class Summary:
     """What a finished command has to say."""
@@ -58,7 +71,7 @@ def one_line(text: str) -> str:
     )
 
 
-def headline(deblurrer: Deblurrer) -> str:
+def headline(deblurrer: Setup) -> str:
     """What works on the frames, e.g. ``david-lite on cpu, fp32, tiles of 512``."""
     tile = f"tiles of {deblurrer.tile}" if deblurrer.tile else "whole frames"
     return f"{deblurrer.name} on {deblurrer.device}, {deblurrer.precision}, {tile}"

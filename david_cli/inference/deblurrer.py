@@ -177,7 +177,16 @@ class Deblurrer:
         tile = self.tile or max(H, W)
         grid = tile_grid(H, W, tile, min(self.overlap, tile // 2), self.stride)
         window = window.to(self.device)
-        return run_tiled(window, lambda crop: network(crop.to(dtype)).float(), grid)
+
+        def sharpen(crop: Tensor) -> Tensor:
+            if dtype is torch.float32:
+                sharp: Tensor = network(crop)
+                return sharp
+            rounded, centre = crop.to(dtype), self.frames // 2
+            # the change is added to the frame itself, which half precision would round
+            return crop[:, centre] + (network(rounded).float() - rounded[:, centre].float())
+
+        return run_tiled(window, sharpen, grid)
 
     def _halve_tile(self, height: int, width: int) -> None:
         longest = max(height, width)

@@ -40,6 +40,13 @@ class GuardEvents:
     tile_halved: int = 0
     """Times that memory ran out and the tile was halved."""
 
+    def __add__(self, other: GuardEvents) -> GuardEvents:
+        return GuardEvents(
+            self.retried + other.retried,
+            self.kept + other.kept,
+            self.tile_halved + other.tile_halved,
+        )
+
     def lines(self) -> list[str]:
         """The same for a person; empty where nothing happened."""
         said = (

@@ -19,66 +19,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from david_cli.errors import DavidError, InputError, OutputError, UsageError
+from david_cli.errors import DavidError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
+from david_cli.inference.report import Progress, Report, RunReport, expected_frames
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
 from david_cli.scenes import is_scene_cut, thumbnail
+from david_cli.transfer import change_in_source, to_learned_range
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
 from david_cli.video.deinterlace import Deinterlace, deinterlace_mode
-from david_cli.video.frame import Frame, VideoInfo
+from david_cli.video.frame import Frame
 from david_cli.video.pipes import STANDARD, Pipe, check_standard_output, standard_input
 from david_cli.video.reader import Item, VideoReader
-from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
-from david_cli.video.transfer import change_in_source, to_learned_range
-from david_cli.video.verify import Verification, verify_file
+from david_cli.video.streams import EncodeOptions, plan_output
 from david_cli.video.writer import VideoWriter
+
+__all__ = ["Passage", "Progress", "Report", "check_target", "deblur_video", "expected_frames"]
 
 CHANNEL_ITEMS = 8
 """Frames or packets that may wait between two stages."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is; given to ``on_progress`` after every frame."""
-
-    done: int
-    """Frames handed to the encoder."""
-    total: int | None
-    """Frames expected, where the container says so; a hint."""
-    fps: float
-    """Frames per second since the start."""
-    elapsed: float
-    """Seconds."""
-    eta: float | None
-    """Seconds left, where a total is known."""
-    bottleneck: str
-    """The stage that limits speed: ``decode``, ``network`` or ``encode``."""
-    stage_seconds: dict[str, float]
-    """Busy seconds per stage."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a finished run did."""
-
-    source: Path
-    target: Path
-    frames: int
-    seconds: float
-    fps: float
-    plan: OutputPlan
-    warnings: tuple[str, ...]
-    """Everything worth knowing that is no error: losses, repairs, an early end of decoding."""
-    events: GuardEvents
-    stage_seconds: dict[str, float]
-    bottleneck: str
-    model: str
-    device: str
-    precision: str
-    tile: int
-    verification: Verification | None = None
-    """What ``verify`` found."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +107,14 @@ def deblur_video(
         if verify and (reader.pipe or plan.target == STANDARD):
             raise UsageError("verification reads both files again: not through a pipe")
         deblurrer = deblurrer or load_deblurrer()
-        run = _Run(reader, plan, deblurrer, strength, on_progress, on_message)
-        return run.finish(verify=verify)
+        report = RunReport(plan, deblurrer, on_message)
+        passage = Passage(reader, VideoWriter(plan, reader), deblurrer, strength, on_progress)
+        passage.run(
+            before=lambda: report.say(*plan.notes, *plan.losses),
+            verify=report.verifier(reader, passage.writer) if verify else None,
+        )
+        report.say(*passage.warnings())
+        return report.finished(reader.path, passage.frames_out, passage.clock)
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -168,37 +133,53 @@ def check_target(target: Path, overwrite: bool) -> None:
         raise OutputError(f"{target} exists already: add --yes to overwrite it")
 
 
-class _Run:
-    """One video on its way: three threads, two channels, one result."""
+class Passage:
+    """Frames on their way from a reader to a writer: three threads, two channels, one file."""
 
     def __init__(
         self,
         reader: VideoReader,
-        plan: OutputPlan,
+        writer: VideoWriter,
         deblurrer: Deblurrer,
         strength: float,
-        on_progress: Callable[[Progress], None] | None,
-        on_message: Callable[[str], None] | None,
+        on_progress: Callable[[Progress], None] | None = None,
     ):
-        self.reader, self.plan, self.deblurrer, self.strength = reader, plan, deblurrer, strength
-        self.on_progress, self.on_message = on_progress, on_message
+        """Prepare.
+
+        Args:
+            reader: the source; where it reads a part, the frames around that are only neighbours.
+            writer: of the result; finished or dropped by `run`.
+            deblurrer: counts its `events` anew.
+            strength: 0 to 1; at 0 the network does not run.
+            on_progress: called in this thread after every frame.
+        """
+        self.reader, self.writer = reader, writer
+        self.deblurrer, self.strength = deblurrer, strength
+        self.on_progress = on_progress
         deblurrer.events = GuardEvents()  # of this run alone
-        self.writer = VideoWriter(plan, reader)
         self.decoded: Channel[Item] = Channel(CHANNEL_ITEMS)
         self.restored: Channel[Item] = Channel(CHANNEL_ITEMS)
         self.clock = Clock()
         self.frames_in = self.frames_out = 0
-        self.warnings: list[str] = []
-        self.verification: Verification | None = None
         self.started = time.perf_counter()
         self.total = expected_frames(reader.info, reader.start, reader.end)
 
-    def finish(self, *, verify: bool = False) -> Report:
-        """Run to the end; on any exception leave no trace of the target."""
+    def run(
+        self,
+        *,
+        before: Callable[[], None] | None = None,
+        verify: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Run to the end; on any exception leave no trace of the target.
+
+        Args:
+            before: called first; what it raises counts as a failure of the run.
+            verify: looks at the finished file before it has its name.
+        """
         threads = [StageThread("decode", self._decode), StageThread("encode", self._encode)]
         try:
-            for line in (*self.plan.notes, *self.plan.losses):
-                self._warn(line)
+            if before:
+                before()
             for thread in threads:
                 thread.start()
             self._restore()
@@ -206,7 +187,7 @@ class _Run:
             _join(threads)
             self._check_counts()
             with self.clock.busy("encode"):
-                self.writer.finish(self._verify if verify else None)
+                self.writer.finish(verify)
         except BaseException as err:
             self.decoded.cancel()
             self.restored.cancel()
@@ -219,12 +200,18 @@ class _Run:
             if isinstance(err, Cancelled):  # the encode thread ended first: its error is the cause
                 _join(threads)
             raise
-        return self._report()
+
+    def warnings(self) -> list[str]:
+        """What became of the frames, for a person; complete after `run`."""
+        stopped = self.reader.stopped
+        early = f"decoding stopped at {stopped}; everything before it was kept"
+        found = (*self.reader.warnings, *self.writer.warnings, *self.deblurrer.events.lines())
+        return [*([early] if stopped else []), *found]
 
     def _decode(self) -> None:
         try:
             for item in self.clock.timed("decode", self.reader.items()):
-                self.frames_in += isinstance(item, Frame)
+                self.frames_in += isinstance(item, Frame) and self._is_wanted(item)
                 self.decoded.put(item)
         except Cancelled:
             raise
@@ -235,7 +222,7 @@ class _Run:
 
     def _restore(self) -> None:
         """decoded -> restored, in this thread."""
-        for frame in self._sharp_frames() if self.strength > 0 else self._frames():
+        for frame in self._sharp_frames() if self.strength > 0 else self._wanted_frames():
             self.restored.put(frame)
             self.frames_out += 1
             if self.on_progress:
@@ -249,10 +236,18 @@ class _Run:
             else:
                 self.restored.put(item)
 
+    def _wanted_frames(self) -> Iterator[Frame]:
+        return (frame for frame in self._frames() if self._is_wanted(frame))
+
+    def _is_wanted(self, frame: Frame) -> bool:
+        return self.reader.part is None or self.reader.part.has(frame.pts)
+
     def _sharp_frames(self) -> Iterator[Frame]:
         radius = self.deblurrer.frames // 2
         for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
             centre = window[radius]
+            if not self._is_wanted(centre.frame):
+                continue
             with self.clock.busy("network"):
                 planes = self._sharp_planes(window, centre)
             yield replace(centre.frame, planes=planes)
@@ -290,23 +285,8 @@ class _Run:
         counts = (self.frames_in, self.frames_out, self.writer.frames_written)
         if len(set(counts)) != 1:
             raise DavidError(
-                f"{self.plan.target}: {counts[0]} frames decoded, {counts[1]} restored, "
+                f"{self.writer.target}: {counts[0]} frames decoded, {counts[1]} restored, "
                 f"{counts[2]} encoded; nothing was kept. This is a bug: please report it"
-            )
-
-    def _verify(self, part: Path) -> None:
-        """Compare the finished file with the source, before it gets its name."""
-        start, end = self.reader.start, self.reader.end
-        said = self.writer.warnings
-        try:
-            found = verify_file(self.reader.path, part, self.plan, start=start, end=end, said=said)
-        except InputError as err:
-            raise OutputError(f"{self.plan.target}: cannot be read back ({err})") from err
-        self.verification = found
-        if not found.ok:
-            faults = "; ".join(f"{row.what}: {row.detail}" for row in found.of("wrong"))
-            raise OutputError(
-                f"{self.plan.target}: failed the verification, so nothing was kept: {faults}"
             )
 
     def _progress(self) -> Progress:
@@ -322,46 +302,6 @@ class _Run:
             bottleneck=self.clock.bottleneck,
             stage_seconds=dict(self.clock.seconds),
         )
-
-    def _report(self) -> Report:
-        if self.reader.stopped:
-            self._warn(f"decoding stopped at {self.reader.stopped}; everything before it was kept")
-        for line in (*self.reader.warnings, *self.writer.warnings, *self.deblurrer.events.lines()):
-            self._warn(line)
-        seconds = time.perf_counter() - self.started
-        return Report(
-            source=self.reader.path,
-            target=self.plan.target,
-            frames=self.frames_out,
-            seconds=seconds,
-            fps=self.frames_out / seconds,
-            plan=self.plan,
-            warnings=tuple(self.warnings),
-            events=self.deblurrer.events,
-            stage_seconds=dict(self.clock.seconds),
-            bottleneck=self.clock.bottleneck,
-            model=self.deblurrer.name,
-            device=str(self.deblurrer.device),
-            precision=self.deblurrer.precision,
-            tile=self.deblurrer.tile or 0,
-            verification=self.verification,
-        )
-
-    def _warn(self, line: str) -> None:
-        self.warnings.append(line)
-        if self.on_message:
-            self.on_message(line)
-
-
-def expected_frames(info: VideoInfo, start: Fraction, end: Fraction | None) -> int | None:
-    """How many frames a run will probably have; None where nothing says so."""
-    whole = info.duration
-    if start or end is not None:
-        last = min(x for x in (end, whole) if x is not None) if (end or whole) else None
-        return round((last - start) * info.rate) if last is not None and info.rate else None
-    if info.frame_count:
-        return info.frame_count
-    return round(whole * info.rate) if whole and info.rate else None
 
 
 def _join(threads: list[StageThread]) -> None:

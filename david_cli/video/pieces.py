@@ -34,8 +34,6 @@ from david_cli.video.writer import VideoWriter
 
 _MOV_CODECS = ("prores", "dnxhr")  # refused in MP4
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-
-
 _CLOSE = Fraction(1, 1000)  # seconds; Matroska counts milliseconds
 
 

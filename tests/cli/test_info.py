@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,25 @@ def test_an_escape_in_a_name_stays_text(
     path = shutil.copy(clip, tmp_path / "a\x1b[31mred.mp4")
     assert run(["info", str(path)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_standard_input_is_looked_at_like_a_file(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its plan is for standard output, unless -o names a file."""
+    found = {}
+    for target in ("-", str(tmp_path / "out.mkv")):
+        options = ["-o", target] if target != "-" else []
+        with clip.open() as stdin, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            assert run(["info", "-", "--json", *options]) == 0
+        found[target] = json.loads(capsys.readouterr().out)
+        assert found[target]["output"]["target"] == target
+        assert found[target]["source"]["path"] == "-"
+        assert (found[target]["source"]["width"], found[target]["source"]["height"]) == (
+            WIDTH,
+            HEIGHT,
+        )
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "."])

@@ -10,7 +10,7 @@ import pytest
 
 from david_cli.cli.app import run
 from david_cli.errors import OutputError
-from david_cli.inference import pipeline
+from david_cli.inference import report
 from david_cli.video.verify import Finding, Verification
 from tests.video.clips import Clip, make_clip
 
@@ -71,7 +71,7 @@ def test_a_failed_verification_is_an_output_error_without_a_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bad = Verification((Finding("frames", "wrong", "11 of 12"),))
-    monkeypatch.setattr(pipeline, "verify_file", lambda *_, **__: bad)
+    monkeypatch.setattr(report, "verify_file", lambda *_, **__: bad)
     target = tmp_path / "out.mp4"
     options = ["--model", str(tiny_model), "--preset", "ultrafast"]
     code = run(["deblur", str(clip), "-o", str(target), "--verify", *options])

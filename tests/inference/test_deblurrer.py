@@ -322,6 +322,17 @@ class TestLoading:
         assert torch.allclose(deblurrer(window), exact, atol=tolerance)
         assert deblurrer.events.retried == 0
 
+    @pytest.mark.parametrize("precision", ["fp16", "bf16"])
+    @pytest.mark.parametrize("tile", [0, 32])
+    def test_half_precision_does_not_round_what_it_leaves_alone(
+        self, precision: str, tile: int
+    ) -> None:
+        """Light of 100 is seen as 3, of which half precision knows 9 bits behind the point."""
+        window = torch.rand(1, 7, 3, 48, 64) * 4 - 1
+        deblurrer = Deblurrer(Fake(centre), device=CPU, precision=precision, tile=tile, overlap=16)
+        tolerance = 0 if tile == 0 else 1e-6  # of blending
+        assert (deblurrer(window) - window[:, 3]).abs().max() <= tolerance
+
     def test_auto_tile_holds_at_least_twice_the_overlap(self, weights: Path) -> None:
         deblurrer = load_deblurrer(weights, device="cpu", overlap=1000)
         assert deblurrer.tile >= 2000
