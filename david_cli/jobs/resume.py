@@ -125,6 +125,7 @@ def plan_apart(
         plan = left(folder, job, deblurrer)
         if plan is None:
             plan = plan_job(job, output, deblurrer, segment=segment or None)
+            check_room(plan)
             plan.save()
         return plan
 

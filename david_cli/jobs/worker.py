@@ -16,7 +16,7 @@ from david_cli.jobs.clips import Clip
 from david_cli.jobs.folder import PLAN, state_folder
 from david_cli.jobs.join import join
 from david_cli.jobs.plan import Job, Plan, load_plan
-from david_cli.jobs.planning import plan_long
+from david_cli.jobs.planning import check_room, plan_long
 from david_cli.jobs.records import Records
 from david_cli.jobs.resume import alone, empty, left
 from david_cli.jobs.segment import check_source, run_segment
@@ -160,6 +160,7 @@ def _plan(order: Order, output: OutputPlan, deblurrer: Deblurrer) -> Plan | None
             empty(folder)
         plan = left(folder, job, deblurrer) or new
         if plan is new and new is not None:
+            check_room(new)
             new.save()
     return plan
 

@@ -13,6 +13,7 @@ import torch
 from david_cli.cli.app import run
 from david_cli.errors import InputError, OutputError
 from david_cli.inference.pace import peak_bytes, seconds_per_frame
+from david_cli.jobs.folder import state_folder
 from david_cli.jobs.plan import Job, load_plan
 from david_cli.jobs.planning import check_room, estimate_job, plan_job, plan_long
 from david_cli.jobs.resume import plan_apart, planned_output
@@ -84,6 +85,10 @@ def test_what_cannot_fit_is_not_begun(job: Job, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 1000))
     with pytest.raises(OutputError, match="are free, and about"):
         check_room(plan)
+    other = replace(job, target=plan.target.with_name("other.mkv"))
+    with pytest.raises(OutputError, match="are free, and about"):
+        plan_apart(other, planned_output(other), deblurrer(), segment=10)
+    assert not state_folder(plan.target.with_name("other.mkv")).exists()
 
 
 def test_a_plan_survives_its_file(job: Job) -> None:
