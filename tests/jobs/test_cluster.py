@@ -21,7 +21,7 @@ from david_cli.jobs.cluster import LOCAL, LOOPBACK, RayCrew
 from david_cli.jobs.records import FOLDER
 from david_cli.jobs.scheduler import Outcome, Scheduler
 from david_cli.jobs.settings import Settings
-from david_cli.jobs.tasks import Died, Message, Step
+from david_cli.jobs.tasks import Died, Message
 from david_cli.video.streams import EncodeOptions
 from tests.jobs.runs import same_pictures
 from tests.video.clips import Clip, make_clip
@@ -49,7 +49,7 @@ def at_work() -> list[psutil.Process]:
 
 
 def batch(
-    inputs: Path, out: Path, settings: Settings, on_step: Callable[[], None]
+    inputs: Path, out: Path, settings: Settings, on_news: Callable[[], None]
 ) -> tuple[list[Outcome], int]:
     """Outcomes, and how many died."""
     work, deaths = Batch(Wishes(out=out, settings=settings, segment=8)), 0
@@ -57,8 +57,7 @@ def batch(
     def message(_worker: str, said: Message) -> None:
         nonlocal deaths
         deaths += isinstance(said, Died)
-        if isinstance(said, Step):
-            on_step()
+        on_news()
 
     crew = RayCrew(LOCAL, "cpu:2", settings, out)
     scheduler = Scheduler(crew, on_message=message, on_outcome=work.outcomes.append)
@@ -75,7 +74,9 @@ def test_an_actor_is_killed_and_nobody_outside_could_have_seen_it(
 ) -> None:
     inputs, out, straight = tmp_path / "in", tmp_path / "out", tmp_path / "straight.mkv"
     inputs.mkdir()
-    long = make_clip(inputs / "long.mkv", Clip(width=96, height=64, times=range(120), audio="aac"))
+    long = make_clip(
+        inputs / "long.mkv", Clip(width=384, height=256, times=range(120), audio="aac")
+    )
     make_clip(inputs / "short.mkv", Clip(width=64, height=48, times=range(6)))
     settings = Settings(model=str(tiny_model), encode=EXACT)
     deblur_video(long, straight, load_deblurrer(tiny_model), encode=EXACT)
