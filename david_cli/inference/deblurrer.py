@@ -1,6 +1,7 @@
 """The network made fit for use: any frame size, any device, and never worse than the source.
 
-    window (B, T, 3, H, W) -> tiles -> network -> blend -> guard -> the sharp centres (B, 3, H, W)
+    frame -> enter, once a frame -> window of what entered -> tiles -> engine -> blend -> guard
+          -> the sharp centre frame
 
 Where memory runs out, the tile is halved and the same frame done again; where a result fails the
 guard, it is computed again in float32, else the source frame is delivered. No frame is ever lost.
@@ -8,16 +9,17 @@ guard, it is computed again in float32, else the source frame is delivered. No f
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from david_cli.errors import DeviceError, UsageError
 from david_cli.inference.device import DTYPES, Precision, resolve_device, resolve_precision
+from david_cli.inference.engine import Engine, Entered, Network, torch_engine
 from david_cli.inference.guard import GuardEvents, is_sound
 from david_cli.inference.memory import (
     free_bytes,
@@ -26,8 +28,9 @@ from david_cli.inference.memory import (
     release_cached,
     tile_for_memory,
 )
-from david_cli.inference.tiling import run_tiled, tile_grid
+from david_cli.inference.tiling import Area, run_tiles, tile_grid
 from david_cli.inference.window import sliding_windows
+from david_cli.inference.workers import Crew, at_work, crew_size, map_ahead
 from david_cli.network.weights import load_network
 from david_cli.scenes import is_scene_cut
 
@@ -44,33 +47,17 @@ DEFAULT_OVERLAP = 112
 """Pixels shared by neighbouring tiles."""
 
 
-class NetworkConfig(Protocol):
-    """What is asked of a network's configuration."""
+class _Framed(NamedTuple):
+    """A frame of a stream: as it came, on the device, and as it entered."""
 
-    @property
-    def frames(self) -> int:
-        """Window length T."""
-
-
-class Network(Protocol):
-    """What is asked of a network; ``david_cli.network.david.David`` is one."""
-
-    total_stride: int
-    """Pixels after which its arithmetic repeats."""
-
-    @property
-    def config(self) -> NetworkConfig: ...
-
-    def __call__(self, window: Tensor, /) -> Tensor:
-        """(B, T, 3, H, W), any H and W, in the network's own dtype -> (B, 3, H, W)."""
-
-    def to(self, *args: Any, **kwargs: Any) -> Self: ...
-
-    def eval(self) -> Self: ...
+    rgb: Tensor
+    entered: Entered
 
 
 class Deblurrer:
     """A network with its device, precision and tiling; call it on windows, or stream frames.
+
+    Safe to call from several threads at once.
 
     Args:
         network: moved to ``device`` and set to evaluation.
@@ -81,6 +68,8 @@ class Deblurrer:
         overlap: pixels that neighbouring tiles share.
         guard: whether to check every result against its source.
         name: what to call the network in reports.
+        crew: how many frames to work on at once, and with how many threads each; what the device
+            and its memory suggest where None.
 
     Raises:
         UsageError: the tile is negative, or too small for the overlap or the network.
@@ -96,6 +85,7 @@ class Deblurrer:
         overlap: int = DEFAULT_OVERLAP,
         guard: bool = True,
         name: str = "custom",
+        crew: Crew | None = None,
     ):
         self.name = name
         self.device = device
@@ -107,11 +97,12 @@ class Deblurrer:
         self.events = GuardEvents()
         check_tile(tile, overlap, self.stride)
         self.network = network.to(device).eval()
-        self._fast = self.network  # in the precision asked for; the float32 one stays for retries
-        if precision != "fp32":
-            self._fast = copy.deepcopy(self.network).to(DTYPES[precision])
+        self.crew = crew or crew_size(device)
+        self._lock = threading.Lock()  # of the events and the tile
+        self._engine = torch_engine(self.network, DTYPES[precision])
+        self._exact: Engine | None = self._engine if precision == "fp32" else None
         if tile is None:
-            free = free_bytes(device)
+            free = free_bytes(device) // self.crew.workers
             tile = tile_for_memory(free, device, DTYPES[precision], self.stride)
             tile = max(tile, _smallest_tile(overlap, self.stride))
         self.tile = tile
@@ -131,15 +122,53 @@ class Deblurrer:
             DeviceError: the memory does not even hold the smallest tile.
         """
         assert window.ndim == 5 and window.shape[1:3] == (self.frames, 3), tuple(window.shape)
-        output = self._within_memory(window, exact=False)
-        return self._guarded(window, output) if self.guard else output
+        return self.restore([self.enter(window[:, i]) for i in range(self.frames)])
+
+    @torch.inference_mode()
+    def enter(self, frames: Tensor) -> Entered:
+        """Arrange frames for the network, once for all the windows that they will be in.
+
+        Args:
+            frames: (B, 3, H, W) RGB, nominally in [0, 1]; on any device.
+        """
+        H, W = frames.shape[-2:]
+        rgb = frames.to(self.device, torch.float32)
+        features = self._engine.enter(rgb)
+        return Entered(features, (H, W), None if features.dtype is torch.float32 else rgb)
+
+    @torch.inference_mode()
+    def rgb_of(self, entered: Entered) -> Tensor:
+        """(B, 3, H, W) float32 on ``device``: the frames that entered, exactly."""
+        if entered.rgb is not None:
+            return entered.rgb
+        H, W = entered.size
+        return self._engine.leave(entered.features)[..., :H, :W]
+
+    @torch.inference_mode()
+    def restore(self, window: Sequence[Entered]) -> Tensor:
+        """Deblur the centre of a window of frames that have entered.
+
+        Args:
+            window: T = ``frames`` of one size, from `enter`.
+
+        Returns:
+            (B, 3, H, W) float32 on ``device``, not clipped.
+
+        Raises:
+            DeviceError: the memory does not even hold the smallest tile.
+        """
+        assert len(window) == self.frames, len(window)
+        centre = self.rgb_of(window[self.frames // 2])
+        features = [entered.features for entered in window]
+        output = self._within_memory(self._engine, features, centre)
+        return self._guarded(window, centre, output) if self.guard else output
 
     def stream(
         self,
         frames: Iterable[Tensor],
         is_cut: Callable[[Tensor, Tensor], bool] | None = is_scene_cut,
     ) -> Iterator[Tensor]:
-        """Deblur frames one by one, lazily and in order.
+        """Deblur frames lazily and in order, as many at once as the crew has workers.
 
         Args:
             frames: (3, H, W) RGB, nominally in [0, 1]. A change of size starts a new scene.
@@ -149,70 +178,82 @@ class Deblurrer:
             One (3, H, W) float32 frame on ``device`` for each frame that came in.
         """
 
-        def starts_scene(a: Tensor, b: Tensor) -> bool:
-            return a.shape != b.shape or (is_cut is not None and is_cut(a, b))
+        def starts_scene(a: _Framed, b: _Framed) -> bool:
+            return a.rgb.shape != b.rgb.shape or (is_cut is not None and is_cut(a.rgb, b.rgb))
 
-        on_device = (frame.to(self.device, torch.float32) for frame in frames)
-        windows = sliding_windows(on_device, radius=self.frames // 2, is_cut=starts_scene)
-        for window in windows:
-            yield self(torch.stack(window)[None])[0]
+        framed = (_Framed(frame, self.enter(frame[None])) for frame in frames)
+        windows = sliding_windows(framed, radius=self.frames // 2, is_cut=starts_scene)
+        with at_work(self.crew) as pool:
+            yield from map_ahead(pool, self._restore_framed, windows, self.crew.workers - 1)
 
-    def _within_memory(self, window: Tensor, *, exact: bool) -> Tensor:
+    def _restore_framed(self, window: Sequence[_Framed]) -> Tensor:
+        return self.restore([item.entered for item in window])[0]
+
+    def _within_memory(self, engine: Engine, window: Sequence[Tensor], centre: Tensor) -> Tensor:
         """Run with ever smaller tiles until one fits; the tile is remembered."""
         while True:
+            tile = self.tile
             try:
-                return self._tiled(window, exact=exact)
+                return self._tiled(engine, window, centre, tile)
             except (RuntimeError, MemoryError) as err:
                 if not is_out_of_memory(err):
                     raise
             # Outside of the except clause: the exception would keep the failed run's tensors alive.
             release_cached(self.device)
-            self._halve_tile(*window.shape[-2:])
+            self._halve_tile(tile, *centre.shape[-2:])
 
-    def _tiled(self, window: Tensor, *, exact: bool) -> Tensor:
-        network, dtype = self.network, torch.float32
-        if not exact:
-            network, dtype = self._fast, DTYPES[self.precision]
-        H, W = window.shape[-2:]
-        tile = self.tile or max(H, W)
+    def _tiled(self, engine: Engine, window: Sequence[Tensor], centre: Tensor, tile: int) -> Tensor:
+        H, W = centre.shape[-2:]
+        tile = tile or max(H, W)
         grid = tile_grid(H, W, tile, min(self.overlap, tile // 2), self.stride)
-        window = window.to(self.device)
 
-        def sharpen(crop: Tensor) -> Tensor:
-            if dtype is torch.float32:
-                sharp: Tensor = network(crop)
-                return sharp
-            rounded, centre = crop.to(dtype), self.frames // 2
-            # the change is added to the frame itself, which half precision would round
-            return crop[:, centre] + (network(rounded).float() - rounded[:, centre].float())
+        def sharpen(area: Area) -> Tensor:
+            part = area.in_features(self.stride, engine.unshuffle)
+            return engine.restore([x[part.slices] for x in window], centre[area.slices])
 
-        return run_tiled(window, sharpen, grid)
+        return run_tiles(sharpen, grid)
 
-    def _halve_tile(self, height: int, width: int) -> None:
-        longest = max(height, width)
-        tried = min(self.tile or longest, longest)
-        half = halved_tile(tried, self.stride)
-        if half is None:
-            raise DeviceError(
-                f"{self.device} has not enough free memory for a tile of {tried} pixels: "
-                "close other programs, or choose another --device or a smaller --model"
-            )
-        self.tile = half
-        self.events.tile_halved += 1
+    def _halve_tile(self, tile: int, height: int, width: int) -> None:
+        """Choose a tile smaller than ``tile``, which memory did not hold."""
+        with self._lock:
+            if self.tile != tile:  # another thread met the same
+                return
+            longest = max(height, width)
+            tried = min(tile or longest, longest)
+            half = halved_tile(tried, self.stride)
+            if half is None:
+                raise DeviceError(
+                    f"{self.device} has not enough free memory for a tile of {tried} pixels: "
+                    "close other programs, or choose another --device or a smaller --model"
+                )
+            self.tile = half
+            self.events.tile_halved += 1
 
-    def _guarded(self, window: Tensor, output: Tensor) -> Tensor:
+    def _guarded(self, window: Sequence[Entered], source: Tensor, output: Tensor) -> Tensor:
         """Replace results that cannot be shown: by float32 ones, else by the source frames."""
-        source = window[:, self.frames // 2].to(output.device, torch.float32)
         sound = is_sound(source, output)
         if sound.all():
             return output
         if self.precision != "fp32":
-            self.events.retried += int((~sound).sum())
+            self._count(retried=int((~sound).sum()))
             output = output.clone()
-            output[~sound] = self._within_memory(window[(~sound).to(window.device)], exact=True)
+            output[~sound] = self._again_exactly(window, ~sound)
             sound = is_sound(source, output)
-        self.events.kept += int((~sound).sum())
+        self._count(kept=int((~sound).sum()))
         return torch.where(sound[:, None, None, None], output, source)
+
+    def _again_exactly(self, window: Sequence[Entered], wanted: Tensor) -> Tensor:
+        """The frames ``wanted`` (B,) of a batch, computed in float32."""
+        with self._lock:
+            engine = self._exact = self._exact or torch_engine(self.network, torch.float32)
+        frames = [self.rgb_of(entered)[wanted] for entered in window]
+        features = [engine.enter(rgb) for rgb in frames]
+        return self._within_memory(engine, features, frames[self.frames // 2])
+
+    def _count(self, *, retried: int = 0, kept: int = 0) -> None:
+        with self._lock:
+            self.events.retried += retried
+            self.events.kept += kept
 
 
 def load_deblurrer(

@@ -14,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -34,6 +34,7 @@ from david_cli.images import (
     write_image,
 )
 from david_cli.inference.guard import GuardEvents
+from david_cli.inference.workers import map_ahead
 from david_cli.scenes import is_scene_cut
 from david_cli.transfer import change_in_source, to_learned_range
 
@@ -45,7 +46,6 @@ AHEAD = 4
 
 Stage = Literal["decode", "network", "encode"]
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ def deblur_frame_folder(
             write_image(target / path.name, image)
             return path.name, image.losses if image.encoded is None else ()
 
-        pictures = clock.follow("decode", _map_ahead(pool, _read, frames))
+        pictures = clock.follow("decode", map_ahead(pool, _read, frames, AHEAD))
         changes = _changes(pictures, deblurrer) if strength > 0 else _no_changes(pictures)
         changes = clock.follow("network", changes)
-        written = clock.follow("encode", _map_ahead(pool, finish, changes))
+        written = clock.follow("encode", map_ahead(pool, finish, changes, AHEAD))
         for done, (name, lost) in enumerate(written, 1):
             for loss in lost:
                 losses.setdefault(loss, []).append(name)
@@ -208,7 +208,9 @@ def _changes(
     Yields:
         RGB (3, H, W) on the CPU, in the picture's own transfer.
     """
-    inside: deque[tuple[Path, StillImage, Tensor]] = deque()  # those in the window, at most 7
+    inside: deque[tuple[Path, StillImage, Tensor]] = (
+        deque()
+    )  # those in the window and those in work
 
     def enter() -> Iterator[Tensor]:
         for path, image, rgb in pictures:
@@ -227,19 +229,6 @@ def _no_changes(
 ) -> Iterator[tuple[Path, StillImage, Tensor]]:
     for path, image, rgb in pictures:
         yield path, image, torch.zeros_like(rgb)
-
-
-def _map_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]
-) -> Iterator[R]:
-    """Map in threads, in order, with at most AHEAD results waiting."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 class _StageClock:

@@ -11,6 +11,7 @@ from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.device import DTYPES
 from david_cli.inference.memory import BYTES_PER_PIXEL
 from david_cli.inference.tiling import tile_grid
+from david_cli.inference.workers import at_work
 
 _EDGE = 256
 """Pixels of a side of the trial: enough that fixed costs do not count."""
@@ -21,7 +22,7 @@ _SECONDS = 0.25
 
 
 def seconds_per_frame(deblurrer: Deblurrer, width: int, height: int, enough: float = 0.0) -> float:
-    """What the network alone will take for frames of a size.
+    """What the network alone will take for frames of a size, all of the crew at work.
 
     Args:
         deblurrer: what is tried.
@@ -34,23 +35,28 @@ def seconds_per_frame(deblurrer: Deblurrer, width: int, height: int, enough: flo
     trials = _tiled_pixels(deblurrer, width, height) / (rows * columns)
     began = time.perf_counter()
     attempts: list[float] = []
-    while len(attempts) < _LEAST or time.perf_counter() - began < _SECONDS:
-        start = time.perf_counter()
-        deblurrer(window).sum().item()  # waits for the device
-        attempts.append((time.perf_counter() - start) * trials)
-        if attempts[-1] <= enough:
-            break
+    at_once = [window] * deblurrer.crew.workers
+    with at_work(deblurrer.crew) as pool:
+        while len(attempts) < _LEAST or time.perf_counter() - began < _SECONDS:
+            start = time.perf_counter()
+            for output in pool.map(deblurrer, at_once):
+                output.sum().item()  # waits for the device
+            attempts.append((time.perf_counter() - start) / len(at_once) * trials)
+            if attempts[-1] <= enough:
+                break
     return min(attempts)
 
 
 def peak_bytes(deblurrer: Deblurrer, width: int, height: int) -> int:
     """What a run will probably take of the device's memory at its peak.
 
-    That is a tile, the window of frames, and on the CPU all that the process has by now.
+    That is a tile for each worker, the frames in their windows, and on the CPU all that the process
+    has by now.
     """
     edge = deblurrer.tile or max(width, height)
-    tile = min(edge, width) * min(edge, height)
-    window = (2 * deblurrer.frames + 2) * 3 * 4 * width * height  # float32 RGB, stacked once more
+    workers = deblurrer.crew.workers
+    tile = workers * min(edge, width) * min(edge, height)
+    window = (deblurrer.frames + 2 * workers) * 3 * 4 * width * height  # float32 RGB
     loaded = psutil.Process().memory_info().rss if deblurrer.device.type == "cpu" else 0
     return loaded + tile * BYTES_PER_PIXEL[DTYPES[deblurrer.precision]] + window
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
-from david_cli.inference.window import sliding_windows
-from david_cli.scenes import is_scene_cut, thumbnail
 
 F = TypeVar("F", Tensor, NDArray[np.uint8])
 
@@ -29,15 +28,15 @@ def deblur_frames(frames: Iterable[F], deblurrer: Deblurrer | None = None) -> It
         As many frames of the same kind: tensors on their own device, not clipped; arrays rounded.
     """
     deblurrer = deblurrer or load_deblurrer()
-    radius = deblurrer.frames // 2
-    for window in sliding_windows(frames, radius=radius, is_cut=_cut_between):
-        stack = torch.stack([_as_rgb(frame).to(deblurrer.device) for frame in window])
-        yield _like(window[radius], deblurrer(stack[None])[0])
+    inside: deque[F] = deque()  # those in the window and those in work
 
+    def entering() -> Iterator[Tensor]:
+        for frame in frames:
+            inside.append(frame)
+            yield _as_rgb(frame)
 
-def _cut_between(a: F, b: F) -> bool:
-    x, y = _as_rgb(a), _as_rgb(b)
-    return x.shape != y.shape or is_scene_cut(thumbnail(x), thumbnail(y))
+    for restored in deblurrer.stream(entering()):
+        yield _like(inside.popleft(), restored)
 
 
 def _as_rgb(frame: Tensor | NDArray[np.uint8]) -> Tensor:

@@ -1,9 +1,10 @@
 """The way of a video through david, top to bottom; the one place where the stages meet.
 
-    reader -> [decode thread] -> RGB on the device -> 7-frame window -> network -> change
-           -> source planes + change -> [encode thread] -> writer
+    reader -> [decode thread] -> RGB on the device -> 7-frame window
+           -> [a worker or several: network -> change -> source planes + change]
+           -> [encode thread] -> writer
 
-Three stages overlap through bounded channels. Packets of audio, subtitles and everything else
+All stages overlap, through bounded channels. Packets of audio, subtitles and everything else
 travel through the same channels beside the frames, in the order the file has them.
 """
 
@@ -14,16 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from david_cli.errors import DavidError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
+from david_cli.inference.engine import Entered
 from david_cli.inference.report import Progress, Report, RunReport, expected_frames
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
+from david_cli.inference.workers import at_work, few_threads, map_ahead
 from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.transfer import change_in_source, to_learned_range
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
@@ -31,7 +32,7 @@ from david_cli.video.deinterlace import Deinterlace, deinterlace_mode
 from david_cli.video.frame import Frame
 from david_cli.video.pipes import STANDARD, Pipe, check_standard_output, standard_input
 from david_cli.video.reader import Item, VideoReader
-from david_cli.video.streams import EncodeOptions, plan_output
+from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
 from david_cli.video.writer import VideoWriter
 
 __all__ = ["Passage", "Progress", "Report", "check_target", "deblur_video", "expected_frames"]
@@ -46,14 +47,18 @@ class _Prepared:
 
     frame: Frame
     planes: tuple[Tensor, ...]
-    rgb: Tensor
-    """(3, H, W) float32 as the network sees it: nominal [0, 1], not clipped."""
+    entered: Entered
+    """One frame of RGB as the network sees it: nominal [0, 1], not clipped."""
     thumbnail: Tensor
+
+
+Window = tuple[_Prepared, ...]
+"""T frames, of which the middle one is to be deblurred."""
 
 
 def deblur_video(
     source: str | Path | Pipe,
-    target: str | Path | None = None,
+    target: str | Path | OutputPlan | None = None,
     deblurrer: Deblurrer | None = None,
     *,
     strength: float = 1.0,
@@ -71,7 +76,8 @@ def deblur_video(
     Args:
         source: the video; ``-`` is standard input.
         target: the result; ``<name>.sharp.<ext>`` beside the source where None. It appears under
-            this name only when complete. ``-`` is standard output.
+            this name only when complete. ``-`` is standard output. A plan of this source's output
+            is followed as it is, without another look at ``encode``.
         deblurrer: network, device and tiling; ``load_deblurrer()`` where None.
         strength: 0 keeps the picture as it is, 1 applies the network's whole change.
         deinterlace: ``auto`` makes interlaced frames progressive first (not at strength 0, which
@@ -100,9 +106,11 @@ def deblur_video(
     if opened == STANDARD:
         opened = standard_input()
     with VideoReader(opened, start=span[0], end=span[1], deinterlace=fields) as reader:
-        plan = plan_output(
-            reader, None if target is None else Path(target), encode or EncodeOptions()
-        )
+        if isinstance(target, OutputPlan):
+            plan = target
+        else:
+            wanted = None if target is None else Path(target)
+            plan = plan_output(reader, wanted, encode or EncodeOptions())
         check_target(plan.target, overwrite)
         if verify and (reader.pipe or plan.target == STANDARD):
             raise UsageError("verification reads both files again: not through a pipe")
@@ -134,7 +142,7 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 
 class Passage:
-    """Frames on their way from a reader to a writer: three threads, two channels, one file."""
+    """Frames on their way from a reader to a writer: a thread a stage, two channels, one file."""
 
     def __init__(
         self,
@@ -243,31 +251,38 @@ class Passage:
         return self.reader.part is None or self.reader.part.has(frame.pts)
 
     def _sharp_frames(self) -> Iterator[Frame]:
+        """Several at once, in order."""
+        crew = self.deblurrer.crew
+        with few_threads(crew), at_work(crew) as pool:
+            yield from map_ahead(pool, self._sharp, self._wanted_windows(), crew.workers)
+
+    def _wanted_windows(self) -> Iterator[Window]:
         radius = self.deblurrer.frames // 2
         for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
-            centre = window[radius]
-            if not self._is_wanted(centre.frame):
-                continue
-            with self.clock.busy("network"):
-                planes = self._sharp_planes(window, centre)
-            yield replace(centre.frame, planes=planes)
+            if self._is_wanted(window[radius].frame):
+                yield window
 
     def _prepared(self) -> Iterator[_Prepared]:
         """Frames made ready for the window."""
         for frame in self._frames():
-            with self.clock.busy("network"):
+            with self.clock.busy("colour"):
                 planes = to_tensors(frame, self.deblurrer.device)
                 rgb = planes_to_rgb(planes, frame.format, frame.color)
                 rgb = to_learned_range(rgb, frame.color.transfer)
-                prepared = _Prepared(frame, planes, rgb, thumbnail(rgb))
+                entered = self.deblurrer.enter(rgb[None])
+                prepared = _Prepared(frame, planes, entered, thumbnail(rgb))
             yield prepared
 
-    def _sharp_planes(self, window: tuple[_Prepared, ...], centre: _Prepared) -> tuple[Any, ...]:
-        stack = torch.stack([prepared.rgb for prepared in window])  # (T, 3, H, W)
-        frame, output = centre.frame, self.deblurrer(stack[None])[0]
-        change = change_in_source(output, centre.rgb, frame.color.transfer)
-        planes = add_change(centre.planes, change, frame.format, frame.color, self.strength)
-        return to_arrays(planes, frame.format)
+    def _sharp(self, window: Window) -> Frame:
+        """The centre of a window, deblurred; called in a worker's thread."""
+        centre = window[len(window) // 2]
+        frame = centre.frame
+        with self.clock.busy("network", share=1 / self.deblurrer.crew.workers):
+            output = self.deblurrer.restore([prepared.entered for prepared in window])[0]
+            rgb = self.deblurrer.rgb_of(centre.entered)[0]
+            change = change_in_source(output, rgb, frame.color.transfer)
+            planes = add_change(centre.planes, change, frame.format, frame.color, self.strength)
+            return replace(frame, planes=to_arrays(planes, frame.format))
 
     def _encode(self) -> None:
         try:

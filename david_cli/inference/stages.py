@@ -74,13 +74,16 @@ class Clock:
         self._lock = threading.Lock()
 
     @contextmanager
-    def busy(self, stage: str) -> Iterator[None]:
-        """Count the time inside as work of ``stage``."""
+    def busy(self, stage: str, share: float = 1.0) -> Iterator[None]:
+        """Count the time inside, or a share of it, as work of ``stage``.
+
+        A share is for one of several workers: together they are one stage.
+        """
         started = time.perf_counter()
         try:
             yield
         finally:
-            elapsed = time.perf_counter() - started
+            elapsed = share * (time.perf_counter() - started)
             with self._lock:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed
 

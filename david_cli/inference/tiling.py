@@ -11,6 +11,7 @@ middle half one tile fades into the next.
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,28 @@ class Span:
 
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Area:
+    """A tile: rows and columns of a frame."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def slices(self) -> tuple[types.EllipsisType, slice, slice]:
+        """What cuts it out of (..., H, W)."""
+        rows, columns = self.rows, self.columns
+        return ..., slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+
+    def in_features(self, stride: int, unshuffle: int) -> Area:
+        """The same where a position stands for ``unshuffle`` pixels and edges are padded."""
+        scaled = (
+            Span(span.start // unshuffle, math.ceil(span.stop / stride) * stride // unshuffle)
+            for span in (self.rows, self.columns)
+        )
+        return Area(*scaled)
 
 
 @dataclass(frozen=True)
@@ -117,25 +140,37 @@ def run_tiled(window: Tensor, run: Callable[[Tensor], Tensor], grid: TileGrid) -
     Returns:
         (B, C, H, W) float32; exactly what ``run`` gives where there is one tile.
     """
-    H, W = window.shape[-2:]
-    assert (grid.height, grid.width) == (H, W)
+    assert (grid.height, grid.width) == window.shape[-2:]
+    return run_tiles(lambda area: run(window[area.slices]), grid)
+
+
+def run_tiles(run: Callable[[Area], Tensor], grid: TileGrid) -> Tensor:
+    """Blend what ``run`` gives for every tile.
+
+    Args:
+        run: a tile of h x w pixels -> (B, C, h, w).
+        grid: tiles of H x W pixels.
+
+    Returns:
+        (B, C, H, W) float32; exactly what ``run`` gives where there is one tile.
+    """
     if len(grid) == 1:
-        return run(window).float()
+        return run(Area(grid.rows[0], grid.columns[0])).float()
     blended: Tensor | None = None
-    for rows, columns, weight in _weighted_tiles(grid):
-        area = (..., slice(rows.start, rows.stop), slice(columns.start, columns.stop))
-        part = run(window[area]).float() * weight.to(window.device)
+    for area, weight in _weighted_tiles(grid):
+        part = run(area).float()
+        part = part * weight.to(part.device)
         if blended is None:
-            blended = part.new_zeros(*part.shape[:2], H, W)
-        blended[area] += part
+            blended = part.new_zeros(*part.shape[:2], grid.height, grid.width)
+        blended[area.slices] += part
     assert blended is not None
     return blended
 
 
-def _weighted_tiles(grid: TileGrid) -> Iterator[tuple[Span, Span, Tensor]]:
+def _weighted_tiles(grid: TileGrid) -> Iterator[tuple[Area, Tensor]]:
     """The tiles, each with its weights (h, w)."""
     by_row, by_column = blend_weights(grid.rows), blend_weights(grid.columns)
     for rows, vertical in zip(grid.rows, by_row, strict=True):
         for columns, horizontal in zip(grid.columns, by_column, strict=True):
             down = vertical[rows.start : rows.stop, None]
-            yield rows, columns, down * horizontal[None, columns.start : columns.stop]
+            yield Area(rows, columns), down * horizontal[None, columns.start : columns.stop]

@@ -313,14 +313,14 @@ class David(nn.Module):
         """(B, T, 3, H, W) in [0, 1] -> (B, modules, H, W): the modules' weights, and only them."""
         assert self.external is not None, "one module needs no external attention"
         H, W = window.shape[-2:]
-        frames = F.pixel_unshuffle(_pad_to(window, self.total_stride), self.config.unshuffle)
+        frames = F.pixel_unshuffle(pad_to(window, self.total_stride), self.config.unshuffle)
         maps: Tensor = self.external(frames)
         return maps[..., :H, :W]
 
     def explain(self, window: Tensor) -> Explained:
         """The same as ``forward``, with the attention maps beside the output."""
         H, W = window.shape[-2:]
-        frames = F.pixel_unshuffle(_pad_to(window, self.total_stride), self.config.unshuffle)
+        frames = F.pixel_unshuffle(pad_to(window, self.total_stride), self.config.unshuffle)
         # (B, T, 3 r^2, H' / r, W' / r)
         external = self.external(frames) if self.external is not None else None
         restored, internal = [], []
@@ -349,7 +349,7 @@ def _mix(restored: Any, maps: Tensor | None) -> Tensor:
     return total
 
 
-def _pad_to(window: Tensor, multiple: int) -> Tensor:
+def pad_to(window: Tensor, multiple: int) -> Tensor:
     """Extend (B, T, 3, H, W) right and down to multiples by repeating the last row and column."""
     H, W = window.shape[-2:]
     bottom, right = -H % multiple, -W % multiple

@@ -23,6 +23,7 @@ from david_cli.inference.memory import (
     is_out_of_memory,
     tile_for_memory,
 )
+from david_cli.inference.workers import Crew
 from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import save_network
 
@@ -275,7 +276,8 @@ class TestStream:
         sharp = list(make(centre).stream(frames, is_cut=None))
         assert all(torch.equal(a, b) for a, b in zip(sharp, frames, strict=True))
 
-    def test_lazy(self) -> None:
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_lazy(self, workers: int) -> None:
         taken = 0
 
         def frames() -> Iterator[Tensor]:
@@ -284,10 +286,10 @@ class TestStream:
                 taken = count
                 yield torch.rand(3, 8, 8)
 
-        stream = make(centre).stream(frames(), is_cut=None)
+        stream = make(centre, crew=Crew(workers, 1)).stream(frames(), is_cut=None)
         for i in range(10):
             next(stream)
-            assert taken == i + 4
+            assert taken == i + 4 + (workers - 1)
 
     def test_a_window_of_another_length(self) -> None:
         frames = [torch.rand(3, 8, 8) for _ in range(4)]

@@ -1,0 +1,98 @@
+"""Several frames at once: what keeps all cores of a CPU busy.
+
+One network on all cores waits at the end of every layer for the slowest, and loses a core to the
+decoder or the encoder each time one of them needs it. Frames do not wait for each other; so a few
+workers take a frame each, with one thread of arithmetic or few. On a GPU one worker suffices: it
+hands over work while the thread beside it arranges the next frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_WORKERS = 4
+"""Each works on tiles of its own: more of them cost memory, and win little over threads."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How a device's arithmetic is shared out."""
+
+    workers: int
+    """Frames in work at once."""
+    threads: int | None
+    """Threads of arithmetic for each; None leaves it to torch."""
+
+
+def crew_size(device: torch.device) -> Crew:
+    """What suits a device: on a CPU all cores that this process may use."""
+    if device.type != "cpu":
+        return Crew(1, None)
+    cores = min(torch.get_num_threads(), _cores())
+    workers = min(cores, MOST_WORKERS)
+    return Crew(workers, max(1, cores // workers))
+
+
+@contextmanager
+def at_work(crew: Crew) -> Iterator[ThreadPoolExecutor]:
+    """A pool of the crew's workers."""
+    with _threads_each(crew.threads) as begin:
+        pool = ThreadPoolExecutor(crew.workers, "david-network", initializer=begin)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def few_threads(crew: Crew) -> Iterator[None]:
+    """Have this thread compute with as many threads as each of the crew, which works beside it."""
+    with _threads_each(crew.threads) as begin:
+        begin()
+        yield
+
+
+@contextmanager
+def _threads_each(threads: int | None) -> Iterator[Callable[[], None]]:
+    """What limits the threads of the thread that calls it; this one's are as before in the end."""
+    before = torch.get_num_threads()
+
+    def begin() -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    try:
+        yield begin
+    finally:
+        torch.set_num_threads(before)
+
+
+def map_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """Map in the pool's threads, in order, with at most ``ahead`` results in work or waiting."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _cores() -> int:
+    """Cores that this process may run on, which a container or taskset may have limited."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

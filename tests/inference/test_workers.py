@@ -1,0 +1,71 @@
+"""Several frames at once: order, bounds, errors, and threads given back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from david_cli.inference.workers import Crew, at_work, crew_size, few_threads, map_ahead
+
+CPU = torch.device("cpu")
+
+
+def counted(taken: list[int], n: int) -> Iterator[int]:
+    for i in range(n):
+        taken.append(i)
+        yield i
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_results_come_in_order_though_work_ends_in_any(workers: int) -> None:
+    def slow_if_even(i: int) -> int:
+        time.sleep(0.004 * (i % 2 == 0))
+        return i * i
+
+    with at_work(Crew(workers, 1)) as pool:
+        assert list(map_ahead(pool, slow_if_even, range(30), workers)) == [i * i for i in range(30)]
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_no_more_is_taken_than_allowed(ahead: int) -> None:
+    taken: list[int] = []
+    with at_work(Crew(2, 1)) as pool:
+        for i in map_ahead(pool, lambda i: i, counted(taken, 20), ahead):
+            assert len(taken) <= i + 1 + ahead
+
+
+def test_workers_do_work_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=20)
+    with at_work(Crew(2, 1)) as pool:
+        assert len(list(map_ahead(pool, lambda _: meeting.wait(), range(4), 2))) == 4
+
+
+def test_an_error_comes_out_where_its_result_would() -> None:
+    def work(i: int) -> int:
+        return 12 // (3 - i)
+
+    with pytest.raises(ZeroDivisionError), at_work(Crew(2, 1)) as pool:
+        results = map_ahead(pool, work, range(10), 2)
+        assert [next(results) for _ in range(3)] == [4, 6, 12]
+        next(results)
+
+
+def test_threads_are_those_of_the_crew_and_then_as_before() -> None:
+    before = torch.get_num_threads()
+    crew = Crew(2, 1)
+    with few_threads(crew), at_work(crew) as pool:
+        assert torch.get_num_threads() == 1
+        assert {pool.submit(torch.get_num_threads).result() for _ in range(4)} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_crews() -> None:
+    crew = crew_size(CPU)
+    assert 1 <= crew.workers <= 4
+    assert crew.threads is not None
+    assert crew.workers * crew.threads <= max(1, torch.get_num_threads())
+    assert crew_size(torch.device("cuda")) == Crew(1, None)
