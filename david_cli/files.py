@@ -49,6 +49,21 @@ def publish(part: Path, target: Path) -> None:
     sync(target.parent)
 
 
+def missing(path: Path) -> str:
+    """What to say of a file that is not there: the nearest name in its folder, if one is near."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"{path}: no such file; there is no folder {path.parent}"
+    import difflib  # slow to load, for a message
+
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+    except OSError:  # a folder that cannot be listed
+        near = []
+    advice = f"did you mean {path.with_name(near[0])}?" if near else "check the name"
+    return f"{path}: no such file; {advice}"
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is that the disk has no more room."""
     while error is not None:

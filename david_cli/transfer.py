@@ -30,6 +30,8 @@ CINEON = 256
 """Printing density of film; H.273, whose codes end at 255, has none for it."""
 PEAK = 1000.0
 """cd/m2 that the network sees as 1; also the nominal display of HLG (BT.2100, table 5)."""
+HDR_WHITE = 203.0
+"""cd/m2 of a white sheet of paper in HDR (ITU-R BT.2408)."""
 
 # ITU-R BT.2100-2, table 4 (PQ) and table 5 (HLG)
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
@@ -90,6 +92,13 @@ def change_in_source(output: Tensor, seen: Tensor, transfer: int) -> Tensor:
     if transfer == CINEON:
         return _film(output) - _film(seen)
     return output - seen
+
+
+def to_screen_light(rgb: Tensor, transfer: int) -> Tensor:
+    """R'G'B' of PQ or HLG as light, from 0 on; 1 is `HDR_WHITE`."""
+    code = rgb.clamp_min(0)
+    light = _pq_light(code) if transfer == PQ else _hlg_light(code)
+    return light * (PEAK / HDR_WHITE)
 
 
 def _hlg(seen: Tensor) -> Tensor:

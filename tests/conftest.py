@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS"):
     os.environ.pop(variable, None)  # a developer's taste is no part of what is tested
+for variable in [name for name in os.environ if name.startswith("DAVID_")]:
+    del os.environ[variable]
+os.environ["DAVID_CONFIG"] = os.devnull  # nor are a developer's own files
 
 
 @pytest.fixture(scope="session", autouse=True)

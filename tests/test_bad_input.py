@@ -141,7 +141,7 @@ CASES = {
         f"{{kit}}/odd.mp4 {TINY} --codec h264 --pix-fmt yuv420p", OUTPUT, ("47x31", "--codec")
     ),
     "unknown encoder option": Case(f"{GOOD} --encoder-option zig=zag", OUTPUT, ("zig",)),
-    "unknown preset": Case(f"{GOOD} --preset hasty", OUTPUT, ("hasty",)),
+    "unknown preset": Case(f"{GOOD} --encoder-preset hasty", OUTPUT, ("hasty",)),
     "unknown device": Case(f"{GOOD} --device abacus", USAGE, ("abacus",)),
     "unknown precision": Case(f"{GOOD} --precision fp7", USAGE, ("fp7",)),
     "strength above 1": Case(f"{GOOD} --strength 1.5", USAGE, ("strength", "1.5")),

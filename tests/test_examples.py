@@ -65,7 +65,9 @@ def test_a_folder_of_clips_with_a_damaged_one(tmp_path: Path, shell: dict[str, s
     (clips / "damaged.mp4").write_text("no video")
     (clips / "notes.txt").write_text("no clip")
 
-    first = call("deblur_folder.sh", f"{clips}/", str(out), "--preset", "ultrafast", env=shell)
+    first = call(
+        "deblur_folder.sh", f"{clips}/", str(out), "--encoder-preset", "ultrafast", env=shell
+    )
     assert first.returncode == 7, first.stderr
     assert first.stdout.endswith(f"1 done, 1 failed, 0 done before; see {out}/log.tsv\n")
     assert count_frames(out / "-a b.MP4") == FRAMES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from david_cli.errors import OutputError
-from david_cli.files import replace_file
+from david_cli.files import missing, replace_file
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -34,3 +34,11 @@ def test_what_cannot_be_written_leaves_the_old_file(
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_missing_has_a_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "a_holiday.mp4").touch()
+    wrong = tmp_path / "a_hoilday.mp4"
+    assert missing(wrong) == f"{wrong}: no such file; did you mean {tmp_path / 'a_holiday.mp4'}?"
+    assert missing(tmp_path / "other.mkv").endswith("check the name")
+    assert missing(tmp_path / "b" / "c.mp4").endswith(f"there is no folder {tmp_path / 'b'}")

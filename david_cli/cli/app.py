@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import shlex
 import signal
 import sys
@@ -25,12 +24,22 @@ import typer
 from david_cli import __version__
 from david_cli.cli.attention import attention
 from david_cli.cli.batch import batch
+from david_cli.cli.bench import bench
+from david_cli.cli.compare import compare
+from david_cli.cli.config import config
+from david_cli.cli.config_command import ConfigurableCommand, ConfigurableGroup
 from david_cli.cli.deblur import deblur
+from david_cli.cli.doctor import doctor
 from david_cli.cli.evaluate import evaluate
+from david_cli.cli.export import export
+from david_cli.cli.finetune import finetune
 from david_cli.cli.frames import frames
+from david_cli.cli.help import page
 from david_cli.cli.info import info
 from david_cli.cli.models import models
 from david_cli.cli.options import EXIT_CODES
+from david_cli.cli.preview import preview
+from david_cli.cli.report import report as report_command
 from david_cli.cli.segments import join, plan, segment
 from david_cli.cli.synth import synth
 from david_cli.cli.train import train
@@ -53,11 +62,12 @@ a folder of sharp ones.
   david deblur holiday.mp4
   david deblur holiday.mp4 -o sharp.mkv --strength 0.7
   david frames scans/ -o sharp/ --tile 512
-  david info holiday.mp4
+  david preview holiday.mp4
 """
 
 app = typer.Typer(
     name="david",
+    cls=ConfigurableGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -65,23 +75,18 @@ app = typer.Typer(
 )
 
 
-def prose(docstring: str | None) -> str:
-    """A docstring as help: paragraphs on one line each, for the terminal to wrap.
-
-    Indented lines (the examples) stay as they are.
-    """
-    paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
-    return "\n\n".join(re.sub(r"\n(?! )", " ", paragraph) for paragraph in paragraphs)
-
-
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # help panel -> name -> function
     "Commands": {
         "deblur": deblur,
         "batch": batch,
         "frames": frames,
+    },
+    "Before and after": {
         "info": info,
+        "preview": preview,
+        "compare": compare,
+        "report": report_command,
         "verify": verify,
-        "models": models,
     },
     "Long jobs": {
         "plan": plan,
@@ -91,16 +96,26 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # help panel -> name ->
     "Measuring and training": {
         "eval": evaluate,
         "attention": attention,
+        "bench": bench,
         "synth": synth,
         "train": train,
+        "finetune": finetune,
+    },
+    "Setting up": {
+        "doctor": doctor,
+        "models": models,
+        "export": export,
     },
 }
 
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, help=prose(command.__doc__), epilog=EXIT_CODES, rich_help_panel=panel)(
+        # Typer reads a signature six times: strings are made types once, or help would be slow
+        command.__annotations__ = inspect.get_annotations(command, eval_str=True)
+        app.command(name, cls=ConfigurableCommand, rich_help_panel=panel, **page(command.__doc__))(
             command
         )
+app.add_typer(config, rich_help_panel="Setting up")
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,7 +124,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback(epilog=EXIT_CODES, help=prose(HELP))
+@app.callback(**page(HELP, EXIT_CODES))
 def david(
     version: Annotated[
         bool,
@@ -130,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if "--debug" not in arguments:
         warnings.simplefilter("ignore")  # what libraries warn developers of is no news to users
+    # Torch reads it when it is loaded: large frames in huge pages, which on Linux halve the time of
+    # colour conversion at 4K, most of which otherwise goes into memory mapped page by page.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     code = run(arguments)
     try:
         sys.stdout.flush()
@@ -141,15 +159,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """The error boundary: run a command line, report what goes wrong, give the exit code."""
     kept = ""
+    options: dict[str, object] = {}  # of the command, wherever they were set
     with stop_on_signals() as stopped:
         try:
-            code = int(app(list(arguments), prog_name="david", standalone_mode=False) or 0)
-            message = ""
+            ended = app(list(arguments), prog_name="david", standalone_mode=False, obj=options)
+            code, message = int(ended or 0), ""
         except SystemExit as leave:  # Typer's answer to a broken pipe, and to --show-completion
             code, message = leave.code if isinstance(leave.code, int) else 0, ""
         except Exception as error:
             code, message = describe(error)
-            if "--debug" in arguments:
+            if "--debug" in arguments or options.get("debug"):
                 traceback.print_exc()
         except Interrupted as error:
             code, message = 128 + signal.SIGINT, "stopped"
@@ -160,7 +179,8 @@ def run(arguments: Sequence[str]) -> int:
         code, message = 128 + stopped[0], f"stopped by {signal.Signals(stopped[0]).name}"
     message += kept
     if message:
-        report(arguments, code, message)
+        json = options.get("progress") == "json" or _wants_json_events(arguments)
+        report(code, message, json=json)
     return code
 
 
@@ -176,7 +196,7 @@ def _resuming(arguments: Sequence[str]) -> str:
 def describe(error: Exception) -> tuple[int, str]:
     """The exit code and the one line for an error."""
     if isinstance(error, DavidError):
-        return error.exit_code, str(error)
+        return error.exit_code, "; ".join([str(error), *getattr(error, "__notes__", ())])
     if isinstance(error, typer.TyperException):
         return error.exit_code, _usage(error)
     if isinstance(error, typer.Abort):
@@ -191,17 +211,17 @@ def describe(error: Exception) -> tuple[int, str]:
         )
     return DavidError.exit_code, (
         f"unexpected {type(error).__name__}: {error}; "
-        "this is a bug, please report it with what --debug prints"
+        "this is a bug, please report it with what --debug and 'david doctor' print"
     )
 
 
-def report(arguments: Sequence[str], code: int, message: str) -> None:
+def report(code: int, message: str, *, json: bool) -> None:
     """Print the error line, and the JSON event where JSON was asked for."""
     from david_cli.cli.progress import emit, print_line, stderr_console
     from david_cli.cli.wording import one_line
 
     print_line(stderr_console(), "error", message)
-    if _wants_json_events(arguments):
+    if json:
         emit("error", {"message": one_line(message), "exit_code": code})
 
 
@@ -235,7 +255,8 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     if not message or context is None:
         return message
-    return f"{message.rstrip('.')}; see '{context.command_path} --help'"
+    see = " See" if message.endswith("?") else "; see"
+    return f"{message.rstrip('.')}{see} '{context.command_path} --help'"
 
 
 def _wants_json_events(arguments: Sequence[str]) -> bool:

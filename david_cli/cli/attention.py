@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.drawing import PICTURE, draw
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.wording import deblurrer_facts
@@ -71,7 +71,7 @@ def attention(
         ),
     ] = "david",
     device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "auto",
+    precision: options.ExactPrecisionOption = "fp32",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     progress: options.ProgressOption = "auto",
@@ -95,7 +95,7 @@ def attention(
     _check_combination(output, frame, frames, measure=measure, as_json=as_json)
     if measure and progress == "json":
         raise UsageError("--progress json is for drawing; --measure has --json")
-    edge = options.parse_tile(tile)
+    edge = checks.parse_tile(tile)
     first, last = _parse_range(frames)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder; check the name")
@@ -104,7 +104,7 @@ def attention(
         from david_cli.evaluation.targets import refuse_source
 
         refuse_source(source, output)
-        overwrite = options.may_overwrite(output, yes=yes, ask=progress != "json")
+        overwrite = checks.may_overwrite(output, yes=yes, ask=progress != "json")
 
     from david_cli.evaluation.explain import Explainer, load_attentive
 
@@ -131,7 +131,7 @@ def _check_combination(
     output: Path | None, frame: str | None, frames: str | None, *, measure: bool, as_json: bool
 ) -> None:
     """Refuse options that do not go together."""
-    options.check_output_file(output)
+    checks.check_output_file(output)
     suffix = "" if output is None else output.suffix.lower()
     if measure == (output is not None):
         raise UsageError("say what to do: -o with a .png or a video to draw, or --measure")
@@ -177,7 +177,7 @@ def _parse_frame(source: Path, text: str) -> int:
         return int(text)
     if not (":" in text or text.endswith("s")):
         raise UsageError(f"--frame {text}: give a number from 1, or a time such as 1.5s or 0:01.5")
-    seconds = options.parse_time("--frame", text.removesuffix("s"))
+    seconds = checks.parse_time("--frame", text.removesuffix("s"))
     assert seconds is not None
     if source.is_dir():
         raise UsageError(f"--frame {text}: the pictures of a folder have no times; give a number")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.batch_view import BatchView, open_batch_view, print_table
 from david_cli.cli.stopping import first_ctrl_c_asks
 from david_cli.errors import Interrupted, UsageError
@@ -29,6 +29,7 @@ PATIENCE = 120
 
 
 def batch(
+    context: typer.Context,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -48,6 +49,7 @@ def batch(
         ),
     ],
     yes: options.YesOption = False,
+    preset: options.PresetOption = None,
     verify: options.VerifyOption = False,
     retry: Annotated[
         int,
@@ -79,16 +81,19 @@ def batch(
     ] = None,
     model: options.ModelOption = "auto",
     precision: options.PrecisionOption = "auto",
+    engine: options.EngineOption = "auto",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
+    only_blurry: options.OnlyBlurryOption = False,
+    sharp_above: options.SharpAboveOption = None,
     deinterlace: options.DeinterlaceOption = "auto",
     codec: options.CodecOption = None,
     encoder: options.EncoderOption = "software",
     lossless: options.LosslessOption = False,
     match_source: options.MatchSourceOption = False,
     crf: options.CrfOption = None,
-    preset: options.PresetOption = None,
+    encoder_preset: options.EncoderPresetOption = None,
     pix_fmt: options.PixFmtOption = None,
     encoder_option: options.EncoderOptionsOption = None,
     segment: options.SegmentOption = None,
@@ -136,8 +141,9 @@ def batch(
       david batch 'rushes/**/*.mov' -o sharp/ --codec prores --devices 0,1
       david batch incoming/ -o outgoing/ --watch
     """
-    tile_size = options.parse_tile(tile)
-    options.parse_strength(strength)
+    tile_size = checks.parse_tile(tile)
+    checks.parse_strength(strength)
+    sharp_limit = checks.parse_sharp_above(only_blurry, sharp_above)
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"--report {report}: no such folder; create it or choose another")
     if as_json and progress == "json":
@@ -147,19 +153,11 @@ def batch(
     from david_cli.jobs.clips import find_clips
     from david_cli.jobs.settings import Settings
     from david_cli.jobs.watch import DropFolders
-    from david_cli.video.codecs import EncodeOptions
 
-    encode = EncodeOptions(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        options=options.parse_encoder_options(encoder_option),
-        encoder=encoder,
-        lossless=lossless,
-        match_source=match_source,
+    encode = checks.read_encoding(context)
+    settings = Settings(
+        model, precision, tile_size, overlap, strength, deinterlace, encode, sharp_limit, engine
     )
-    settings = Settings(model, precision, tile_size, overlap, strength, deinterlace, encode)
     wishes = Wishes(
         out=output,
         settings=settings,

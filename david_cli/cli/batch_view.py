@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from david_cli.cli.colors import theme
 from david_cli.cli.options import ProgressMode
-from david_cli.cli.progress import JSON_INTERVAL, PLAIN_INTERVAL, JsonView, View, can_draw, emit
+from david_cli.cli.panel import PanelView, plain_text
+from david_cli.cli.progress import (
+    JSON_INTERVAL,
+    PLAIN_INTERVAL,
+    JsonView,
+    View,
+    can_draw,
+    emit,
+)
 from david_cli.cli.tally import Hand, Tally
-from david_cli.cli.wording import countdown, duration, fps, headline, one_line
+from david_cli.cli.wording import countdown, duration, fps, headline
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,10 +31,11 @@ if TYPE_CHECKING:
     from david_cli.jobs.scheduler import Outcome
     from david_cli.jobs.tasks import Message, Order, Task
 
-REFRESHES = 4
-"""Of the live panel, a second."""
 FILE_WIDTH = 160
 """Columns of the table where no terminal says how many there are."""
+COLUMNS = ("clip", "outcome", "frames", "time", "fps", "worker", "remarks")
+"""Of the table; a terminal narrower than `ROOMY` shows the first four."""
+ROOMY = 110
 
 
 class BatchView(View):
@@ -100,35 +110,13 @@ class PlainBatch(BatchView):
             self.note(tally_line(self.tally))
 
 
-class LiveBatch(BatchView):
+class LiveBatch(PanelView, BatchView):
     """A panel at the foot of the terminal: the whole, and a row for each worker."""
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
-        from rich.live import Live
-
-        super().__init__(quiet=quiet, verbose=verbose)
-        self._live = Live(
-            get_renderable=self.renderable,
-            console=self.console,
-            transient=True,
-            refresh_per_second=REFRESHES,
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def close(self) -> None:
-        self._live.stop()
-
     def renderable(self) -> RenderableType:
-        """What is on the screen now."""
         from rich.console import Group
-        from rich.text import Text
 
-        tally = self.tally
-        words = Text(tally_line(tally), style="dim")
-        return Group(_bars(tally), words)
+        return Group(_bars(self.tally, self.console.width), plain_text(tally_line(self.tally)))
 
 
 class JsonBatch(JsonView, BatchView):
@@ -200,22 +188,32 @@ def final_words(report: dict[str, Any]) -> str:
 
 def print_table(outcomes: Sequence[Outcome]) -> None:
     """A row for each clip, on standard output."""
-    from rich import box
     from rich.console import Console
+
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    console = Console(highlight=False, width=width, theme=theme())
+    console.print(outcome_table(outcomes, console.width))
+
+
+def outcome_table(outcomes: Sequence[Outcome], width: int) -> RenderableType:
+    """A row for each clip; where there is no room for remarks in it, they follow."""
+    from rich import box
+    from rich.console import Group
     from rich.table import Table
 
+    names = COLUMNS if width >= ROOMY else COLUMNS[:4]
+    rows = [(outcome.state, _row(outcome)) for outcome in outcomes]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("clip", "outcome", "frames", "time", "fps", "worker", "remarks"):
+    for name in names:
         right = name in ("frames", "time", "fps")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
-    colors = {"done": "green", "skipped": "dim", "failed": "bold red"}
-    for outcome in outcomes:
-        table.add_row(*(_text(cell) for cell in _row(outcome)), style=colors[outcome.state])
-    width = None if sys.stdout.isatty() else FILE_WIDTH
-    Console(highlight=False, width=width).print(table)
+    for state, row in rows:
+        table.add_row(*(plain_text(row[name]) for name in names), style=state)
+    left_out = [row for _, row in rows if row["remarks"] and "remarks" not in names]
+    return Group(table, *(plain_text(f"{row['clip']}: {row['remarks']}") for row in left_out))
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: Outcome) -> dict[str, str]:
     speed = outcome.frames / outcome.seconds if outcome.seconds else 0.0
     warned = len(outcome.warnings)
     remarks = str(outcome.error or "") or (
@@ -223,33 +221,33 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     )
     if outcome.attempts > 1:
         remarks = f"{outcome.attempts} attempts" + (f"; {remarks}" if remarks else "")
-    return (
-        outcome.clip.name,
-        outcome.state if outcome.state != "skipped" else "done before",
-        str(outcome.frames or ""),
-        duration(outcome.seconds) if outcome.seconds else "",
-        fps(speed).removesuffix(" fps") if speed else "",
-        ", ".join(outcome.workers),
-        remarks,
-    )
+    return {
+        "clip": outcome.clip.name,
+        "outcome": outcome.state if outcome.state != "skipped" else "done before",
+        "frames": str(outcome.frames or ""),
+        "time": duration(outcome.seconds) if outcome.seconds else "",
+        "fps": fps(speed).removesuffix(" fps") if speed else "",
+        "worker": ", ".join(outcome.workers),
+        "remarks": remarks,
+    }
 
 
-def _bars(tally: Tally) -> Table:
+def _bars(tally: Tally, width: int) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=50)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=width // 3)
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for worker, hand in tally.hands.items():
         step = hand.step if hand else None
         label = hand.label if hand else "waiting"
-        total = step.total if step else None
-        bar = ProgressBar(total=total, completed=step.done if step else 0)
+        total, done = (step.total, step.done) if step else (None, 0)
+        bar = ProgressBar(total=total, completed=done) if hand else ""
         count = f"{step.done}/{total or '?'} {fps(step.fps)}" if step else ""
-        table.add_row(_text(worker), _text(label), bar, count)
+        table.add_row(plain_text(worker), plain_text(label), bar, count)
     return table
 
 
@@ -275,9 +273,3 @@ def _hand_facts(worker: str, hand: Hand | None) -> dict[str, Any]:
         "done": step.done if step else 0,
         "total": step.total if step else None,
     }
-
-
-def _text(line: str) -> RenderableType:
-    from rich.text import Text
-
-    return Text(one_line(line))

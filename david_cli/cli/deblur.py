@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
+from david_cli.cli.parallel import run_in_parallel
 from david_cli.cli.progress import View, open_view
+from david_cli.cli.report import RunReports
 from david_cli.cli.segments import completed_summary, print_dry_run, run_with_view, work_facts
-from david_cli.cli.sharing import run_shared
 from david_cli.cli.wording import (
     Summary,
     deblurrer_facts,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def deblur(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -52,6 +54,7 @@ def deblur(
         ),
     ] = None,
     yes: options.YesOption = False,
+    preset: options.PresetOption = None,
     verify: options.VerifyOption = False,
     start: options.StartOption = None,
     end: options.EndOption = None,
@@ -59,16 +62,19 @@ def deblur(
     device: options.DeviceOption = "auto",
     devices: options.DevicesOption = None,
     precision: options.PrecisionOption = "auto",
+    engine: options.EngineOption = "auto",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
+    only_blurry: options.OnlyBlurryOption = False,
+    sharp_above: options.SharpAboveOption = None,
     deinterlace: options.DeinterlaceOption = "auto",
     codec: options.CodecOption = None,
     encoder: options.EncoderOption = "software",
     lossless: options.LosslessOption = False,
     match_source: options.MatchSourceOption = False,
     crf: options.CrfOption = None,
-    preset: options.PresetOption = None,
+    encoder_preset: options.EncoderPresetOption = None,
     pix_fmt: options.PixFmtOption = None,
     encoder_option: options.EncoderOptionsOption = None,
     format: options.FormatOption = None,
@@ -76,6 +82,8 @@ def deblur(
     segment: options.SegmentOption = None,
     fresh: options.FreshOption = False,
     dry_run: options.DryRunOption = False,
+    with_report: options.ReportOption = False,
+    report_file: options.ReportFileOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -91,34 +99,24 @@ def deblur(
     [bold]Examples[/bold]
       david deblur holiday.mp4
       david deblur holiday.mp4 -o sharp.mp4 --device cuda
-      david deblur film.mkv --start 1:20 --end 1:45 --crf 14
+      david deblur film.mkv --start 1:20 --end 1:45 --crf 14 --report
       ffmpeg -i a.mov -f yuv4mpegpipe - | david deblur - -o - | ffmpeg -i - b.webm
     """
-    options.check_output_stream(output, format, progress)
+    checks.check_output_stream(output, format, progress)
     if dry_run:
-        options.refuse_dry_pipe(source, output)
-    span = options.parse_span(start, end)
-    tile_size = options.parse_tile(tile)
-    options.parse_strength(strength)
-    extra = options.parse_encoder_options(encoder_option)
+        checks.refuse_dry_pipe(source, output)
+    span = checks.parse_span(start, end)
+    tile_size = checks.parse_tile(tile)
+    checks.parse_strength(strength)
+    sharp_limit = checks.parse_sharp_above(only_blurry, sharp_above)
+    encode = checks.read_encoding(context)
 
     from david_cli.video.deinterlace import deinterlace_mode
-    from david_cli.video.streams import EncodeOptions
 
     given = _source(source, output, raw_input)
-    encode = EncodeOptions(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        options=extra,
-        format=format,
-        encoder=encoder,
-        lossless=lossless,
-        match_source=match_source,
-    )
     fields = deinterlace_mode(deinterlace, strength)
     seen, plan = _plan(given, output, encode, span, fields)
+    reports = RunReports.of(context, plan.target, span)
 
     def job() -> Job:
         from david_cli.jobs.plan import Job
@@ -137,9 +135,10 @@ def deblur(
 
     if not (dry_run or fresh) and (frames := _completed(plan, job)) is not None:
         with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
+            reports.write(None, view)
             view.done(completed_summary(source, plan, frames))
         return
-    overwrite = dry_run or options.may_overwrite(plan.target, yes=yes, ask=progress != "json")
+    overwrite = dry_run or checks.may_overwrite(plan.target, yes=yes, ask=progress != "json")
 
     with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
         from david_cli.inference.deblurrer import load_deblurrer
@@ -152,6 +151,8 @@ def deblur(
             precision=precision,
             tile=tile_size,
             overlap=overlap,
+            sharp_above=sharp_limit,
+            engine=engine,
         )
         wanted = job()
         if dry_run:
@@ -164,17 +165,16 @@ def deblur(
                 headline(deblurrer), total, {"command": "deblur", **facts, **work_facts(work)}
             )
             if work is not None and len(shared) > 1:
-                report = run_shared(work, deblurrer, shared, view, verify=verify)
+                report = run_in_parallel(work, deblurrer, shared, view, verify=verify)
             elif work is not None:
                 report = run_with_view(work, deblurrer, view, verify=verify)
             else:
                 report = deblur_video(
                     given,
-                    output,
+                    plan,
                     deblurrer,
                     strength=strength,
                     deinterlace=fields,
-                    encode=encode,
                     start=span[0],
                     end=span[1],
                     overwrite=overwrite,
@@ -182,6 +182,7 @@ def deblur(
                     on_progress=view.update,
                     on_message=view.warn,
                 )
+        reports.write(report, view)
         view.done(_summary(report))
 
 
@@ -196,7 +197,7 @@ def _planned(
     view: View,
 ) -> Iterator[Plan | None]:
     """The plan of a long job in files; None for short ones and for pipes."""
-    if options.STANDARD in (job.source, output.target):
+    if checks.STANDARD in (job.source, output.target):
         if segment or fresh:
             raise UsageError("--segment and --fresh are for files: a pipe is done in one piece")
         yield None
@@ -245,9 +246,9 @@ def _source(source: Path, output: Path | None, raw_input: str | None) -> Path | 
     """The file, or standard input; and nothing that cannot carry a video."""
     from david_cli.video.pipes import RawFormat, check_standard_output, standard_input
 
-    if output == options.STANDARD:
+    if output == checks.STANDARD:
         check_standard_output()
-    if source == options.STANDARD:
+    if source == checks.STANDARD:
         return standard_input(None if raw_input is None else RawFormat.parse(raw_input))
     if raw_input is not None:
         raise UsageError(f"--raw-input is for standard input: david deblur - < {source}")
@@ -277,14 +278,14 @@ def _summary(report: Report) -> Summary:
     )
     verified = report.verification
     return Summary(
-        target=str(report.target) if report.target != options.STANDARD else "standard output",
+        target=str(report.target) if report.target != checks.STANDARD else "standard output",
         frames=report.frames,
         seconds=report.seconds,
         fps=report.fps,
         bottleneck=report.bottleneck,
         stage_seconds=report.stage_seconds,
         warnings=report.warnings,
-        notes=(verdict_line(verified),) if verified else (),
+        notes=(*((verdict_line(verified),) if verified else ()), *report.events.spared()),
         details=tuple(line for line in details if line),
         facts={"source": str(report.source), **plan_facts(report.plan)},
     )

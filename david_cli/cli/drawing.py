@@ -33,7 +33,7 @@ def draw(
 
     with ExitStack() as stack:
         opened = _open(source, stack)
-        run = _Run(view, _total(opened, *frames), Clock())
+        run = Run(view, _total(opened, *frames), Clock())
         deblurrer = explainer.deblurrer
         facts = {"command": "attention", "source": str(source), "target": str(output)}
         view.start(headline(deblurrer), run.total, {**facts, **deblurrer_facts(deblurrer)})
@@ -64,7 +64,7 @@ def _total(source: Source, first: int, last: int | None) -> int | None:
 
 
 def _draw_picture(
-    run: _Run, explainer: Explainer, source: Source, output: Path, number: int, *, overwrite: bool
+    run: Run, explainer: Explainer, source: Source, output: Path, number: int, *, overwrite: bool
 ) -> None:
     from david_cli.evaluation.figures import draw_picture
 
@@ -75,7 +75,7 @@ def _draw_picture(
 
 
 def _draw_film(
-    run: _Run,
+    run: Run,
     explainer: Explainer,
     source: Source,
     output: Path,
@@ -97,8 +97,8 @@ def _draw_film(
     )
 
 
-class _Run:
-    """How far the drawing is, and all that was said on the way."""
+class Run:
+    """How far a command is that has frames to go through, and all that was said on the way."""
 
     def __init__(self, view: View, total: int | None, clock: Clock) -> None:
         self.view, self.total, self.clock = view, total, clock

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.progress import View
 from david_cli.errors import OutputError, UsageError
 
@@ -85,7 +85,8 @@ def evaluate(
         typer.Option("--record", help="Write the mean gain per level into the weights files."),
     ] = False,
     device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "auto",
+    precision: options.ExactPrecisionOption = "fp32",
+    engine: options.EngineOption = "auto",
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
@@ -101,14 +102,14 @@ def evaluate(
       david eval quantitative_datasets --model input --model david --table 3 -o table3.md
     """
     chosen = _chosen_format(as_format, output, as_json=as_json)
-    wanted = options.parse_levels("--levels", levels)
+    wanted = checks.parse_levels("--levels", levels)
     names = _parse_tables(table or ["levels"], chosen)
     if record and (wanted is not None or margin != MARGIN):
         raise UsageError("--record keeps what the protocol gives: leave out --levels and --margin")
     _check_targets(output, sheet, yes=yes)
 
+    from david_cli.drawing import write_sheet
     from david_cli.evaluation.comparison import Comparison
-    from david_cli.evaluation.figures import write_sheet
     from david_cli.evaluation.methods import load_methods, score_methods
     from david_cli.evaluation.pairs import find_clips
     from david_cli.evaluation.report import as_text
@@ -120,8 +121,9 @@ def evaluate(
     _refuse_frames(clips, output, sheet)
     if record and all(clip.level is None for clip in clips):
         raise UsageError("--record keeps gains by blur level, which these folders do not tell")
-    setting = _setting(margin, device, precision)
-    methods = load_methods(model or ["david-lite", "david"], device=device, precision=precision)
+    setting = _setting(margin, device, precision, engine)
+    names_of_models = model or ["david-lite", "david"]
+    methods = load_methods(names_of_models, device=device, precision=precision, engine=engine)
     check_tables(names, methods, clips)
     view = View(quiet=quiet)
     comparison = None if sheet is None else Comparison(clips)
@@ -150,9 +152,9 @@ def _check_targets(output: Path | None, sheet: Path | None, *, yes: bool) -> Non
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: sheets are written as .png")
     for target in (output, sheet):
-        options.check_output_file(target)
+        checks.check_output_file(target)
         if target is not None:
-            options.may_overwrite(target, yes=yes, ask=True)
+            checks.may_overwrite(target, yes=yes, ask=True)
             check_folder(target)
 
 
@@ -164,12 +166,13 @@ def _refuse_frames(clips: Sequence[PairedClip], *targets: Path | None) -> None:
             raise OutputError(f"{target} is among the frames of a clip; choose another place")
 
 
-def _setting(margin: int, device: str, precision: str) -> Setting:
+def _setting(margin: int, device: str, precision: str, engine: str) -> Setting:
     from david_cli.evaluation.report import Setting
-    from david_cli.inference.device import resolve_device, resolve_precision
+    from david_cli.inference.device import resolve_device, resolve_engine, resolve_precision
 
     place = resolve_device(device)
-    return Setting(margin, str(place), resolve_precision(precision, place))
+    computing = resolve_precision(precision, place), resolve_engine(engine, place)
+    return Setting(margin, str(place), *computing)
 
 
 def _chosen_format(named: Format | None, output: Path | None, *, as_json: bool) -> Format:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.progress import open_view
 from david_cli.cli.wording import (
     Summary,
@@ -33,12 +33,16 @@ def frames(
         typer.Option("--output", "-o", metavar="DIR", help="Default: DIR.sharp beside DIR."),
     ] = None,
     yes: options.YesOption = False,
+    preset: options.PresetOption = None,
     model: options.ModelOption = "auto",
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
+    engine: options.EngineOption = "auto",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
+    only_blurry: options.OnlyBlurryOption = False,
+    sharp_above: options.SharpAboveOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -55,8 +59,9 @@ def frames(
       david frames scans/
       david frames scans/ -o sharp/ --tile 512
     """
-    options.parse_strength(strength)
-    tile_size = options.parse_tile(tile)
+    checks.parse_strength(strength)
+    sharp_limit = checks.parse_sharp_above(only_blurry, sharp_above)
+    tile_size = checks.parse_tile(tile)
 
     from david_cli.images import list_frames
 
@@ -66,15 +71,21 @@ def frames(
     from david_cli.inference.frames import deblur_frame_folder, default_target
 
     target = default_target(source) if output is None else output
-    options.refuse_own_input(source, target)
+    checks.refuse_own_input(source, target)
     taken = next((target / p.name for p in found if (target / p.name).exists()), None)
     overwrite = yes
     if taken is not None:
-        overwrite = options.may_overwrite(taken, yes=yes, ask=progress != "json")
+        overwrite = checks.may_overwrite(taken, yes=yes, ask=progress != "json")
 
     with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
         deblurrer = load_deblurrer(
-            model, device=device, precision=precision, tile=tile_size, overlap=overlap
+            model,
+            device=device,
+            precision=precision,
+            tile=tile_size,
+            overlap=overlap,
+            sharp_above=sharp_limit,
+            engine=engine,
         )
         facts = {"command": "frames", "source": str(source), "target": str(target)}
         view.start(headline(deblurrer), len(found), {**facts, **deblurrer_facts(deblurrer)})
@@ -100,7 +111,7 @@ def _summary(report: FolderReport, shown: int) -> Summary:
         bottleneck=report.bottleneck,
         stage_seconds=report.stage_seconds,
         warnings=(*report.losses, *report.events.lines()),
-        notes=left_out,
+        notes=(*left_out, *report.events.spared()),
         details=(stage_line(report.stage_seconds),),
         facts={"source": str(report.source), "left_out": others},
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.wording import duration, one_line, plan_facts
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ KEY = 13
 
 
 def info(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -61,15 +66,13 @@ def info(
     """
     from david_cli.video.pipes import standard_input
     from david_cli.video.reader import VideoReader
-    from david_cli.video.streams import EncodeOptions, plan_output
+    from david_cli.video.streams import plan_output
 
-    options.check_output_file(output)
-    encode = EncodeOptions(
-        codec=codec, encoder=encoder, lossless=lossless, match_source=match_source
-    )
-    is_piped = source == options.STANDARD
+    checks.check_output_file(output)
+    encode = checks.read_encoding(context)
+    is_piped = source == checks.STANDARD
     given = standard_input() if is_piped else source
-    target = options.STANDARD if is_piped and output is None else output
+    target = checks.STANDARD if is_piped and output is None else output
     with VideoReader(given, deinterlace="auto") as reader:
         seen, warnings = reader.info, list(reader.warnings)
         plan = plan_output(reader, target, encode)
@@ -77,8 +80,22 @@ def info(
         facts = {"source": video_facts(seen), "output": plan_facts(plan), "warnings": warnings}
         typer.echo(json.dumps({"schema": SCHEMA, **facts}, indent=2))
         return
-    for line in (*_source_lines(seen), "", *plan_lines(plan, warnings)):
-        typer.echo(one_line(line))
+    print_rows([*_source_lines(seen), "", *plan_lines(plan, warnings)])
+
+
+def print_rows(rows: Iterable[str]) -> None:
+    """Rows on standard output; on a terminal, what is too long goes on below itself."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for row in rows:
+        typer.echo(wrapped(one_line(row), width) if width else one_line(row))
+
+
+def wrapped(row: str, width: int) -> str:
+    """A row with its second column kept to the right of the first."""
+    indent = " " * (KEY + 2)
+    return textwrap.fill(
+        row, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def video_facts(seen: VideoInfo) -> dict[str, Any]:

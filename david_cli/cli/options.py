@@ -1,27 +1,24 @@
-"""The options that commands share, as Annotated aliases, and the readers of their values.
+"""The options that commands share, as Annotated aliases.
 
 Only Typer is imported here: `david --help` must neither wait for torch nor for av. Values that
-are more than a word (a time, a tile, ``key=value``) reach the command as text and are read by
-the ``parse_*`` functions, which raise `UsageError` naming the option.
+are more than a word (a time, a tile, ``key=value``) reach the command as text; ``checks`` reads
+them.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from david_cli.errors import OutputError, UsageError
+from david_cli.cli.presets import PRESETS
 
 DeinterlaceMode = Literal["auto", "off", "bwdif"]
 StreamFormat = Literal["y4m", "nut", "mkv", "raw"]
 ProgressMode = Literal["auto", "bar", "plain", "json", "none"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Engine = Literal["auto", "torch", "openvino"]
 
 MODEL_PANEL = "Model and device"
 ENCODING_PANEL = "Encoding"
@@ -43,11 +40,13 @@ EXIT_CODES = """\
   130  stopped by Ctrl-C (143 by SIGTERM)
   141  nobody reads `-o -` any more"""
 
-_TIME = re.compile(r"(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
-
 
 def _complete_models(incomplete: str) -> list[str]:
     return [name for name in ("auto", "david", "david-lite") if name.startswith(incomplete)]
+
+
+def _complete_presets(incomplete: str) -> list[str]:
+    return [name for name in PRESETS if name.startswith(incomplete)]
 
 
 def _complete_devices(incomplete: str) -> list[str]:
@@ -73,6 +72,16 @@ EndOption = Annotated[
     str | None, typer.Option("--end", metavar="TIME", help="Stop before this time of IN.")
 ]
 
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Several options under one word: fast, balanced, best, archive, or one of yours; "
+        "`david config presets` says what they set. Options beside it win.",
+        autocompletion=_complete_presets,
+    ),
+]
 ModelOption = Annotated[
     str,
     typer.Option(
@@ -112,7 +121,28 @@ PrecisionOption = Annotated[
         "--precision",
         show_default=False,
         metavar="NAME",
-        help="auto, fp32, fp16 or bf16. auto is fp16 on CUDA, fp32 elsewhere.",
+        help="auto, fp32, fp16 or bf16. auto is fp16 on CUDA, bf16 on CPUs made for it, else fp32.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+ExactPrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="auto, fp32, fp16 or bf16. fp32 gives the same figures on every machine; auto is what "
+        "david deblur takes on this one.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        show_default=False,
+        metavar="NAME",
+        help="What computes the network: auto, torch or openvino (on a CPU; extra openvino). "
+        "auto is torch.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -144,6 +174,26 @@ StrengthOption = Annotated[
         show_default=False,
         metavar="0..1",
         help="How much of the change is applied: 1 is all of it, 0 gives the source exactly.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+OnlyBlurryOption = Annotated[
+    bool,
+    typer.Option(
+        "--only-blurry",
+        metavar="",
+        help="Leave frames alone that are sharp already: they skip the network. Every picture is "
+        "measured; see --sharp-above.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+SharpAboveOption = Annotated[
+    float | None,
+    typer.Option(
+        "--sharp-above",
+        metavar="0..1",
+        help="With --only-blurry: sharpness above which a frame is left alone, 0.78 if not given. "
+        "Less skips more.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -209,10 +259,10 @@ CrfOption = Annotated[
         rich_help_panel=ENCODING_PANEL,
     ),
 ]
-PresetOption = Annotated[
+EncoderPresetOption = Annotated[
     str | None,
     typer.Option(
-        "--preset",
+        "--encoder-preset",
         metavar="NAME",
         help="Speed of the encoder, in its own words (x264: veryfast .. veryslow).",
         rich_help_panel=ENCODING_PANEL,
@@ -310,6 +360,25 @@ VerifyOption = Annotated[
         "times, colours, sound and all the rest. What fails is an error (4) and leaves no file.",
     ),
 ]
+ReportOption = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        metavar="",
+        help="Also write <name>.report.html beside OUT: frames before and after, sharpness over "
+        "time, settings, versions, speed, what was kept and lost.",
+        rich_help_panel=REPORT_PANEL,
+    ),
+]
+ReportFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report-file",
+        metavar="FILE",
+        help="Write the report there: .html for people, .json for programs.",
+        rich_help_panel=REPORT_PANEL,
+    ),
+]
 ProgressOption = Annotated[
     ProgressMode,
     typer.Option(
@@ -350,124 +419,3 @@ DebugOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", metavar="", help="Print one JSON object instead.")
 ]
-
-
-def parse_levels(option: str, text: str | None) -> list[int] | None:
-    """Read blur levels such as 3,7,11,15; None where none are given.
-
-    Raises:
-        UsageError: something else was written.
-    """
-    try:
-        return None if text is None else [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} {text}: give numbers such as 3,7,11,15") from None
-
-
-def parse_time(option: str, text: str | None) -> Fraction | None:
-    """Read ``SS[.fff]``, ``MM:SS[.fff]`` or ``HH:MM:SS[.fff]`` as exact seconds."""
-    if text is None:
-        return None
-    match = _TIME.fullmatch(text.strip())
-    if match is None or (match["m"] and Fraction(match["s"]) >= 60):
-        raise UsageError(
-            f"{option} {text}: not a time; write seconds (83.5) or [HH:]MM:SS (1:23.5)"
-        )
-    if match["h"] and int(match["m"]) >= 60:
-        raise UsageError(f"{option} {text}: an hour has 60 minutes; write [HH:]MM:SS")
-    return 3600 * int(match["h"] or 0) + 60 * int(match["m"] or 0) + Fraction(match["s"])
-
-
-def parse_span(start: str | None, end: str | None) -> tuple[Fraction | None, Fraction | None]:
-    """Read ``--start`` and ``--end``; the span between them must hold something."""
-    first, last = parse_time("--start", start), parse_time("--end", end)
-    if last is not None and last <= (first or 0):
-        raise UsageError(f"--end {end} is not after the start ({start or 0}): nothing to deblur")
-    return first, last
-
-
-def parse_tile(text: str) -> str | int:
-    """Read ``--tile``: ``auto`` or a whole number (whether it can work is the deblurrer's say)."""
-    if text == "auto":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--tile {text}: give a number of pixels, 0 or auto") from None
-
-
-def parse_strength(strength: float) -> float:
-    """Check ``--strength``; no number (nan) is refused as well."""
-    if not 0.0 <= strength <= 1.0:
-        raise UsageError(f"--strength {strength:g}: give a number from 0 to 1")
-    return strength
-
-
-def parse_encoder_options(pairs: Iterable[str] | None) -> dict[str, str]:
-    """Read ``--encoder-option KEY=VALUE`` ...; the last one of a key wins."""
-    options = {}
-    for pair in pairs or ():
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise UsageError(f"--encoder-option {pair}: write KEY=VALUE, e.g. tune=grain")
-        options[key] = value
-    return options
-
-
-STANDARD = Path("-")
-"""Standard input or output, where a command takes it."""
-
-
-def check_output_stream(output: Path | None, format: str | None, progress: ProgressMode) -> None:
-    """Check an ``-o`` that may be standard output.
-
-    Raises:
-        UsageError: The other options do not fit.
-        OutputError: It is a folder.
-    """
-    if output != STANDARD:
-        if format is not None:
-            raise UsageError(f"--format {format} is for -o -; elsewhere the name of OUT says it")
-        check_output_file(output)
-    elif progress == "json":
-        raise UsageError("--progress json and -o - both write to standard output; leave one out")
-
-
-def check_output_file(output: Path | None) -> None:
-    """Refuse an ``-o`` that names no file.
-
-    Raises:
-        UsageError: It is ``-``, which many tools take for standard output.
-        OutputError: It is a folder.
-    """
-    if output == STANDARD:
-        raise UsageError("-o -: david cannot write to standard output; give a file name")
-    if output is not None and output.is_dir():
-        raise OutputError(f"{output} is a folder; name a file in it with -o")
-
-
-def refuse_own_input(source: Path, target: Path) -> None:
-    """Nothing is ever written over what it is made from, not even with ``--yes``."""
-    if target.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the input itself; choose another output with -o")
-
-
-def refuse_dry_pipe(source: Path, target: Path | None) -> None:
-    """What a pipe will send cannot be looked at without using it up."""
-    if STANDARD in (source, target):
-        raise UsageError("--dry-run is for files: a pipe can be read only once")
-
-
-def may_overwrite(target: Path, *, yes: bool, ask: bool) -> bool:
-    """Whether the file `target`, if it exists, may be replaced: by ``--yes``, or by asking.
-
-    Raises:
-        OutputError: It exists and nobody said yes.
-    """
-    if yes or target == STANDARD or not target.exists():
-        return yes
-    if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise OutputError(f"{target} exists; --yes overwrites it, -o writes elsewhere")
-    if not typer.confirm(f"{target} exists. Overwrite it?", err=True):
-        raise OutputError(f"{target} exists and was left as it is; -o writes elsewhere")
-    return True

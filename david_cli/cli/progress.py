@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from david_cli.cli.colors import theme
 from david_cli.cli.options import ProgressMode
 from david_cli.cli.wording import (
     Progress,
@@ -31,6 +32,7 @@ from david_cli.cli.wording import (
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress as Bar
+    from rich.text import Text
 
 SCHEMA = 1
 """Version of the JSON events; raised when a field changes its meaning or goes away."""
@@ -223,19 +225,22 @@ def stderr_console() -> Console:
     """A Rich console on standard error; NO_COLOR and FORCE_COLOR are Rich's to honour."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, theme=theme())
 
 
 def print_line(console: Console, kind: str, message: str) -> None:
     """Print ``david: [kind: ]message``: wrapped at words on a terminal, else on one line."""
+    console.print(message_line(kind, message), soft_wrap=not console.file.isatty())
+
+
+def message_line(kind: str, message: str) -> Text:
+    """``david: [kind: ]message``; only the kind is coloured."""
     from rich.text import Text
 
-    colors = {"error": "bold red", "warning": "bold yellow"}
     line = Text.assemble(("david: ", "dim"))
     if kind:
-        line.append(f"{kind}: ", style=colors[kind])
-    line.append(one_line(message))
-    console.print(line, soft_wrap=not console.file.isatty())
+        line.append(f"{kind}: ", style=kind)
+    return line.append(one_line(message))
 
 
 def emit(event: str, facts: Mapping[str, Any], stream: TextIO | None = None) -> None:
@@ -279,7 +284,7 @@ def _cells(progress: Progress | None) -> dict[str, str]:
         "count": count(progress),
         "fps": fps(progress.fps),
         "eta": countdown(progress.elapsed) if left is None else f"{countdown(left)} left",
-        "stage": f"{progress.bottleneck}-bound",
+        "stage": f"limit: {progress.bottleneck}",
     }
 
 

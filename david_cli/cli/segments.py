@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
-from david_cli.cli.info import KEY, plan_lines
+from david_cli.cli import checks, options
+from david_cli.cli.info import KEY, plan_lines, print_rows
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.stopping import first_ctrl_c_asks
-from david_cli.cli.wording import Summary, duration, headline, one_line, plan_facts
+from david_cli.cli.wording import Summary, duration, headline, plan_facts
 from david_cli.jobs.folder import PLAN
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ SCHEMA = 1
 
 
 def plan(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="The video to sharpen.", show_default=False)
     ],
@@ -40,21 +41,25 @@ def plan(
         ),
     ] = None,
     yes: options.YesOption = False,
+    preset: options.PresetOption = None,
     start: options.StartOption = None,
     end: options.EndOption = None,
     model: options.ModelOption = "auto",
     device: options.DeviceOption = "auto",
     precision: options.PrecisionOption = "auto",
+    engine: options.EngineOption = "auto",
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = 112,
     strength: options.StrengthOption = 1.0,
+    only_blurry: options.OnlyBlurryOption = False,
+    sharp_above: options.SharpAboveOption = None,
     deinterlace: options.DeinterlaceOption = "auto",
     codec: options.CodecOption = None,
     encoder: options.EncoderOption = "software",
     lossless: options.LosslessOption = False,
     match_source: options.MatchSourceOption = False,
     crf: options.CrfOption = None,
-    preset: options.PresetOption = None,
+    encoder_preset: options.EncoderPresetOption = None,
     pix_fmt: options.PixFmtOption = None,
     encoder_option: options.EncoderOptionsOption = None,
     segment: options.SegmentOption = None,
@@ -73,24 +78,15 @@ def plan(
       for k in 0 1 2; do david segment $PLAN --index $k; done
       david join $PLAN
     """
-    options.check_output_file(output)
-    span = options.parse_span(start, end)
-    tile_size = options.parse_tile(tile)
-    options.parse_strength(strength)
+    checks.check_output_file(output)
+    span = checks.parse_span(start, end)
+    tile_size = checks.parse_tile(tile)
+    checks.parse_strength(strength)
+    sharp_limit = checks.parse_sharp_above(only_blurry, sharp_above)
 
     from david_cli.jobs.plan import Job
-    from david_cli.video.codecs import EncodeOptions
 
-    encode = EncodeOptions(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        options=options.parse_encoder_options(encoder_option),
-        encoder=encoder,
-        lossless=lossless,
-        match_source=match_source,
-    )
+    encode = checks.read_encoding(context)
     job = Job(
         source=source,
         target=output,
@@ -106,9 +102,15 @@ def plan(
     from david_cli.jobs.resume import plan_apart, planned_output
 
     written = planned_output(job)
-    options.may_overwrite(written.target, yes=yes, ask=not as_json)
+    checks.may_overwrite(written.target, yes=yes, ask=not as_json)
     deblurrer = load_deblurrer(
-        model, device=device, precision=precision, tile=tile_size, overlap=overlap
+        model,
+        device=device,
+        precision=precision,
+        tile=tile_size,
+        overlap=overlap,
+        sharp_above=sharp_limit,
+        engine=engine,
     )
     work = plan_apart(job, written, deblurrer, segment=segment, fresh=fresh)
     typer.echo(json.dumps(_facts(work), indent=2) if as_json else str(work.folder / PLAN))
@@ -184,7 +186,7 @@ def join(
     from david_cli.jobs.segment import check_source
 
     work = load_plan(plan)
-    options.may_overwrite(work.target, yes=yes, ask=True)
+    checks.may_overwrite(work.target, yes=yes, ask=True)
     check_source(work)
     with alone(work.folder), View(quiet=quiet) as view:
         result = joining.join(work, verify=verify)
@@ -235,8 +237,7 @@ def print_dry_run(job: Job, output: OutputPlan, deblurrer: Deblurrer, segment: i
         + (f", and as much again while it works; {_size(free)} are free" if work else ""),
     }
     lines = plan_lines(output, [])
-    for line in (*lines, *(f"  {key:<{KEY}}{value}" for key, value in rows.items())):
-        typer.echo(one_line(line))
+    print_rows([*lines, *(f"  {key:<{KEY}}{value}" for key, value in rows.items())])
 
 
 def _pieces(work: Plan | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from david_cli.cli import making, options
+from david_cli.cli import checks, making, options
 from david_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def _refuse_unused(context: typer.Context, unused: Unused) -> None:
 
 
 def _parse_levels(text: str) -> tuple[int, ...]:
-    levels = tuple(options.parse_levels("--levels", text) or ())
+    levels = tuple(checks.parse_levels("--levels", text) or ())
     odd = all(level % 2 == 1 and 0 < level < 256 for level in levels)
     if not odd or len(set(levels)) < len(levels):
         raise UsageError(f"--levels {text}: give different odd numbers from 1 to 255")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.training_view import TrainingView, counted, open_training_view
 from david_cli.errors import OutputError, UsageError
 
@@ -111,7 +111,7 @@ def train(
         raise UsageError("give --minutes or --scale, not both")
     if validate_levels is not None and not validate:
         raise UsageError("--validate-levels needs --validate PAIRS")
-    levels = options.parse_levels("--validate-levels", validate_levels)
+    levels = checks.parse_levels("--validate-levels", validate_levels)
 
     from david_cli.evaluation.pairs import find_clips
     from david_cli.inference.device import resolve_device

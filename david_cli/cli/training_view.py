@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from david_cli.cli.options import ProgressMode
+from david_cli.cli.panel import PanelView, plain_text
 from david_cli.cli.progress import (
     JSON_INTERVAL,
     PLAIN_INTERVAL,
@@ -20,16 +21,13 @@ from david_cli.cli.progress import (
     can_draw,
     emit,
 )
-from david_cli.cli.wording import countdown, duration, one_line
+from david_cli.cli.wording import countdown, duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from david_cli.training.pace import Standing
-
-REFRESHES = 2
-"""Of the live panel, a second."""
 
 
 class TrainingView(View):
@@ -77,30 +75,15 @@ class PlainTraining(TrainingView):
             self.note(step_line(standing))
 
 
-class LiveTraining(TrainingView):
+class LiveTraining(PanelView, TrainingView):
     """A panel that stays at the foot of the terminal: figures, speed, time left, validation."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.live import Live
-
-        super().__init__()
         self._clock = clock
         self._standing: Standing | None = None
         self._since = clock()
         self._validated = self._busy = ""
-        self._live = Live(
-            get_renderable=self.renderable,
-            console=self.console,
-            transient=True,
-            refresh_per_second=REFRESHES,
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def close(self) -> None:
-        self._live.stop()
+        super().__init__()  # the panel is drawn at once
 
     def phase(self, record: Mapping[str, Any]) -> None:
         super().phase(record)
@@ -117,16 +100,14 @@ class LiveTraining(TrainingView):
         self._validated, self._busy = f"{record['phase']}, {validation_line(record)}", ""
 
     def renderable(self) -> RenderableType:
-        """What is on the screen now."""
         from rich.console import Group
-        from rich.text import Text
 
         lines: list[RenderableType] = []
         if self._standing is not None:
             lines += [_bars(self._standing, self._clock() - self._since)]
-            lines += [_text(line) for line in figures(self._standing)]
+            lines += [plain_text(line) for line in figures(self._standing)]
         words = (self._validated, self._busy or ("" if lines else "starting"))
-        return Group(*lines, *(Text(one_line(word), style="dim") for word in words if word))
+        return Group(*lines, *(plain_text(word, "dim") for word in words if word))
 
 
 class JsonTraining(JsonView, TrainingView):
@@ -240,14 +221,8 @@ def _bars(standing: Standing, age: float) -> Table:
     for name, done, total, left in rows:
         bar = ProgressBar(total=total, completed=done)
         ahead = f"{countdown(max(0.0, left - age))} left"
-        table.add_row(_text(name), bar, f"{done}/{total}", ahead)
+        table.add_row(plain_text(name), bar, f"{done}/{total}", ahead)
     return table
-
-
-def _text(line: str) -> RenderableType:
-    from rich.text import Text
-
-    return Text(one_line(line))
 
 
 def _rate(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import options
+from david_cli.cli import checks, options
 from david_cli.cli.wording import one_line, verdict_line
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def verify(
       david verify holiday.mp4 holiday.sharp.mp4
       david verify film.mkv part.mkv --start 1:20 --end 1:45 --json
     """
-    span = options.parse_span(start, end)
+    span = checks.parse_span(start, end)
 
     from david_cli.video.verify import verify_file
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,8 @@ class Setup(Protocol):
     @property
     def device(self) -> object: ...
     @property
+    def engine(self) -> str: ...
+    @property
     def precision(self) -> str: ...
     @property
     def tile(self) -> int | None: ...
@@ -74,7 +76,8 @@ def one_line(text: str) -> str:
 def headline(deblurrer: Setup) -> str:
     """What works on the frames, e.g. ``david-lite on cpu, fp32, tiles of 512``."""
     tile = f"tiles of {deblurrer.tile}" if deblurrer.tile else "whole frames"
-    return f"{deblurrer.name} on {deblurrer.device}, {deblurrer.precision}, {tile}"
+    by = "" if deblurrer.engine == "torch" else f" by {deblurrer.engine}"
+    return f"{deblurrer.name} on {deblurrer.device}{by}, {deblurrer.precision}, {tile}"
 
 
 def deblurrer_facts(deblurrer: Deblurrer) -> dict[str, object]:
@@ -83,6 +86,7 @@ def deblurrer_facts(deblurrer: Deblurrer) -> dict[str, object]:
         "model": deblurrer.name,
         "device": str(deblurrer.device),
         "precision": deblurrer.precision,
+        "engine": deblurrer.engine,
         "tile": deblurrer.tile,
     }
 
@@ -153,6 +157,13 @@ def verdict_line(verification: Verification) -> str:
         f"{len(verification.of('wrong'))} wrong",
     )
     return f"verified: {', '.join(counts)}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, the columns two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
+    return [line.rstrip() for line in lines]
 
 
 def listing(names: Iterable[object], shown: int = 3) -> str:

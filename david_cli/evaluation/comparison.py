@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from david_cli.evaluation.figures import Panel, busiest_crop, comparison_sheet
+from david_cli.drawing import Panel, busiest_crop
+from david_cli.evaluation.figures import comparison_sheet
 from david_cli.evaluation.methods import Method
 from david_cli.evaluation.pairs import PairedClip, read_picture
 from david_cli.evaluation.tables import level_name

@@ -118,7 +118,7 @@ class Explainer:
     Args:
         network: one with several modules or several branches.
         device: as `load_deblurrer` takes it.
-        precision: likewise.
+        precision: likewise; float32 where nothing else is asked for, as this is to measure.
         tile: likewise; cut and blended by a Deblurrer.
         overlap: pixels that neighbouring tiles share.
         name: what to call the network in reports.
@@ -133,7 +133,7 @@ class Explainer:
         network: David,
         *,
         device: str = "auto",
-        precision: str = "auto",
+        precision: str = "fp32",
         tile: str | int = "auto",
         overlap: int = DEFAULT_OVERLAP,
         name: str = "custom",

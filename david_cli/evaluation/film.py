@@ -5,10 +5,7 @@ source -> (shot, explanation) ... -> sheets -> YUV planes -> encode -> mux
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -27,7 +24,8 @@ from david_cli.evaluation.targets import check_target, refuse_source
 from david_cli.inference.stages import Clock
 from david_cli.scenes import thumbnail
 from david_cli.transfer import to_learned_range
-from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
+from david_cli.video.color import planes_to_rgb, to_tensors
+from david_cli.video.drawn import blank_source, drawn_planes
 from david_cli.video.frame import Frame, VideoInfo
 from david_cli.video.reader import VideoReader
 from david_cli.video.streams import EncodeOptions, plan_output
@@ -138,7 +136,7 @@ def draw_film(
     check_target(target, overwrite=overwrite)
     sheets = _sheets(source, explainer, first, last, clock)
     shot, sheet = next(sheets)
-    with _described(sheet, shot.time_base, source.rate) as reader:
+    with blank_source(*sheet.size, shot.time_base, source.rate) as reader:
         plan = plan_output(reader, target, EncodeOptions())
         refuse_source(source.path, plan.target)
         check_target(plan.target, overwrite=overwrite)
@@ -187,41 +185,7 @@ def _drawn(sheets: Iterator[tuple[Shot, Image.Image]], info: VideoInfo) -> Itera
 
 
 def _frame(sheet: Image.Image, shot: Shot, start: int, info: VideoInfo) -> Frame:
-    """A sheet as a frame: the planes are flat grey and the picture's difference from it."""
     rgb = torch.from_numpy(np.array(sheet)).permute(2, 0, 1).float() / 255
-    grey = [torch.full(s, 128.0) for s in info.format.plane_shapes(info.width, info.height)]
-    change = rgb - planes_to_rgb(grey, info.format, info.color)
-    planes = to_arrays(add_change(grey, change, info.format, info.color), info.format)
+    planes = drawn_planes(rgb, info.format, info.color)
     time = shot.pts - start
     return Frame(planes, info.format, info.color, time, shot.duration, shot.time_base)
-
-
-class _Described(VideoReader):
-    """A file whose rate is told by somebody else; its own is one frame a tick of its clock."""
-
-    def __init__(self, path: Path, rate: Fraction | None) -> None:
-        self._rate = rate
-        super().__init__(path)
-
-    @property
-    def info(self) -> VideoInfo:
-        return replace(super().info, rate=self._rate)
-
-
-@contextmanager
-def _described(
-    sheet: Image.Image, time_base: Fraction, rate: Fraction | None
-) -> Iterator[VideoReader]:
-    """A source that is all a video writer asks about: the size, the colours, the clock, the rate.
-
-    The shortest such file is YUV4MPEG2, a line of text and one frame.
-    """
-    width, height = sheet.size
-    ticks = 1 / time_base
-    clock = f"F{ticks.numerator}:{ticks.denominator}"
-    header = f"YUV4MPEG2 W{width} H{height} {clock} Ip A1:1 C420mpeg2\nFRAME\n"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "sheet.y4m")
-        path.write_bytes(header.encode() + bytes(width * height * 3 // 2))
-        with _Described(path, rate) as reader:
-            yield reader

@@ -79,7 +79,11 @@ class Result:
 
 
 def load_methods(
-    names: Sequence[str], *, device: str = "auto", precision: str = "auto"
+    names: Sequence[str],
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    engine: str = "auto",
 ) -> list[Method]:
     """Make methods ready to run, in the order named, so that a mistake shows before the work.
 
@@ -104,7 +108,8 @@ def load_methods(
             methods.append(Method("WFA no-align", partial(wfa, align=False)))
         else:
             files = _files(name.removeprefix(ALIGNED))
-            methods += [_of_weights(path, aligned, device, precision) for path in files]
+            load = partial(load_deblurrer, device=device, precision=precision, engine=engine)
+            methods += [_of_weights(path, aligned, load) for path in files]
     return _told_apart(methods)
 
 
@@ -153,10 +158,10 @@ def _files(model: str) -> list[Path]:
     return files
 
 
-def _of_weights(path: Path, aligned: bool, device: str, precision: str) -> Method:
+def _of_weights(path: Path, aligned: bool, load: Callable[..., Deblurrer]) -> Method:
     info = read_info(path)
     # whole frames, unless memory runs out: then tiles are halved, and the events tell
-    deblurrer = load_deblurrer(path, device=device, precision=precision, tile=0)
+    deblurrer = load(path, tile=0)
     # one clip is one scene: without its own cut detection the protocol is exactly as stated
     run = partial(_on_aligned, deblurrer) if aligned else partial(deblurrer.stream, is_cut=None)
     row = info.training.get("row") or info.name

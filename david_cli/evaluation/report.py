@@ -35,12 +35,15 @@ class Setting:
     """Where the networks ran."""
     precision: str = "fp32"
     """Of the arithmetic inside of them."""
+    engine: str = "torch"
+    """What computed them."""
 
     @property
     def note(self) -> str:
         """The same for people; the margin only where it is not the usual one."""
         margin = f", margin {self.margin} instead of {MARGIN}" if self.margin != MARGIN else ""
-        return f"networks on {self.device}, {self.precision}{margin}"
+        by = "" if self.engine == "torch" else f" by {self.engine}"
+        return f"networks on {self.device}{by}, {self.precision}{margin}"
 
 
 def check_csv(names: Iterable[TableName]) -> None:

@@ -25,7 +25,7 @@ def list_frames(folder: Path) -> tuple[list[Path], list[Path]]:
     if not folder.exists():
         raise InputError(f"{folder}: no such folder")
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder of frames; for a video use deblur")
+        raise InputError(f"{folder} is a file, not a folder; for a video use 'david deblur'")
     try:
         entries = sorted(folder.iterdir(), key=natural_key)
     except OSError as error:

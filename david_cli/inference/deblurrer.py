@@ -18,8 +18,15 @@ import torch
 from torch import Tensor
 
 from david_cli.errors import DeviceError, UsageError
-from david_cli.inference.device import DTYPES, Precision, resolve_device, resolve_precision
-from david_cli.inference.engine import Engine, Entered, Network, torch_engine
+from david_cli.inference.device import (
+    DTYPES,
+    EngineName,
+    Precision,
+    resolve_device,
+    resolve_engine,
+    resolve_precision,
+)
+from david_cli.inference.engine import Engine, Entered, Network, make_engine, torch_engine
 from david_cli.inference.guard import GuardEvents, is_sound
 from david_cli.inference.memory import (
     free_bytes,
@@ -33,6 +40,7 @@ from david_cli.inference.window import sliding_windows
 from david_cli.inference.workers import Crew, at_work, crew_size, map_ahead
 from david_cli.network.weights import load_network
 from david_cli.scenes import is_scene_cut
+from david_cli.sharpness import sharpness
 
 __all__ = [
     "Deblurrer",
@@ -70,9 +78,14 @@ class Deblurrer:
         name: what to call the network in reports.
         crew: how many frames to work on at once, and with how many threads each; what the device
             and its memory suggest where None.
+        sharp_above: sharpness from which on `spares` says that a frame needs no network; None says
+            so of none.
+        engine: what computes the network; OpenVINO on a CPU only.
 
     Raises:
-        UsageError: the tile is negative, or too small for the overlap or the network.
+        UsageError: the tile is negative, or too small for the overlap or the network; or the engine
+            is not installed.
+        DeviceError: the engine lacks the precision on this device.
     """
 
     def __init__(
@@ -86,8 +99,12 @@ class Deblurrer:
         guard: bool = True,
         name: str = "custom",
         crew: Crew | None = None,
+        sharp_above: float | None = None,
+        engine: EngineName = "torch",
     ):
         self.name = name
+        self.engine = engine
+        self.sharp_above = sharp_above
         self.device = device
         self.precision = precision
         self.overlap = overlap
@@ -99,7 +116,7 @@ class Deblurrer:
         self.network = network.to(device).eval()
         self.crew = crew or crew_size(device)
         self._lock = threading.Lock()  # of the events and the tile
-        self._engine = torch_engine(self.network, DTYPES[precision])
+        self._engine = make_engine(self.network, engine, precision)
         self._exact: Engine | None = self._engine if precision == "fp32" else None
         if tile is None:
             free = free_bytes(device) // self.crew.workers
@@ -125,24 +142,37 @@ class Deblurrer:
         return self.restore([self.enter(window[:, i]) for i in range(self.frames)])
 
     @torch.inference_mode()
-    def enter(self, frames: Tensor) -> Entered:
+    def enter(self, frames: Tensor, again: Callable[[], Tensor] | None = None) -> Entered:
         """Arrange frames for the network, once for all the windows that they will be in.
 
         Args:
             frames: (B, 3, H, W) RGB, nominally in [0, 1]; on any device.
+            again: gives the same frames once more, float32 on ``device``. In half precision they
+                are asked for in the end; without this they are kept meanwhile.
         """
         H, W = frames.shape[-2:]
         rgb = frames.to(self.device, torch.float32)
         features = self._engine.enter(rgb)
-        return Entered(features, (H, W), None if features.dtype is torch.float32 else rgb)
+        exact = features.dtype is torch.float32
+        return Entered(features, (H, W), None if exact else again or (lambda: rgb))
 
     @torch.inference_mode()
     def rgb_of(self, entered: Entered) -> Tensor:
         """(B, 3, H, W) float32 on ``device``: the frames that entered, exactly."""
-        if entered.rgb is not None:
-            return entered.rgb
+        if entered.again is not None:
+            return entered.again()
         H, W = entered.size
         return self._engine.leave(entered.features)[..., :H, :W]
+
+    def spares(self, entered: Entered) -> bool:
+        """Whether a frame that entered is so sharp already that it is to be left as it is.
+
+        Counted as such: ask when it is about to be delivered.
+        """
+        if self.sharp_above is None or sharpness(self.rgb_of(entered)[0]) <= self.sharp_above:
+            return False
+        self._count(sharp=1)
+        return True
 
     @torch.inference_mode()
     def restore(self, window: Sequence[Entered]) -> Tensor:
@@ -187,6 +217,9 @@ class Deblurrer:
             yield from map_ahead(pool, self._restore_framed, windows, self.crew.workers - 1)
 
     def _restore_framed(self, window: Sequence[_Framed]) -> Tensor:
+        centre = window[self.frames // 2].entered
+        if self.spares(centre):
+            return self.rgb_of(centre)[0]
         return self.restore([item.entered for item in window])[0]
 
     def _within_memory(self, engine: Engine, window: Sequence[Tensor], centre: Tensor) -> Tensor:
@@ -250,10 +283,11 @@ class Deblurrer:
         features = [engine.enter(rgb) for rgb in frames]
         return self._within_memory(engine, features, frames[self.frames // 2])
 
-    def _count(self, *, retried: int = 0, kept: int = 0) -> None:
+    def _count(self, *, retried: int = 0, kept: int = 0, sharp: int = 0) -> None:
         with self._lock:
             self.events.retried += retried
             self.events.kept += kept
+            self.events.sharp += sharp
 
 
 def load_deblurrer(
@@ -263,6 +297,8 @@ def load_deblurrer(
     precision: str = "auto",
     tile: str | int = "auto",
     overlap: int = DEFAULT_OVERLAP,
+    sharp_above: float | None = None,
+    engine: str = "auto",
 ) -> Deblurrer:
     """Load a model, ready to run.
 
@@ -273,9 +309,12 @@ def load_deblurrer(
         precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: fp16 on CUDA, fp32 elsewhere.
         tile: largest tile edge in pixels, 0 for whole frames, or ``auto``: what memory holds.
         overlap: pixels that neighbouring tiles share.
+        sharp_above: frames sharper than this (see ``david_cli.sharpness``) are left as they are,
+            without the network; None deblurs all.
+        engine: ``torch``, ``openvino`` (on a CPU, with the extra of that name), or ``auto``: torch.
 
     Raises:
-        UsageError: an impossible device name, precision, tile or overlap.
+        UsageError: an impossible device name, precision, tile, overlap or engine.
         DeviceError: the device is not there.
         ModelError: the model is unknown or damaged.
     """
@@ -288,6 +327,8 @@ def load_deblurrer(
         tile=tile,
         overlap=overlap,
         name=Path(model).stem,
+        sharp_above=sharp_above,
+        engine=engine,
     )
 
 
@@ -300,11 +341,13 @@ def prepare_deblurrer(
     overlap: int = DEFAULT_OVERLAP,
     guard: bool = True,
     name: str = "custom",
+    sharp_above: float | None = None,
+    engine: str = "auto",
 ) -> Deblurrer:
     """Make a network ready to run, with settings as people type them; see `load_deblurrer`.
 
     Raises:
-        UsageError: an impossible device name, precision, tile or overlap.
+        UsageError: an impossible device name, precision, tile, overlap or engine.
         DeviceError: the device is not there.
     """
     place = resolve_device(device)
@@ -316,6 +359,8 @@ def prepare_deblurrer(
         overlap=overlap,
         guard=guard,
         name=name,
+        sharp_above=sharp_above,
+        engine=resolve_engine(engine, place),
     )
 
 

@@ -10,12 +10,14 @@ so frames enter once, and the window is made of what entered. `Deblurrer` cuts t
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from david_cli.inference.device import DTYPES, EngineName, Precision
+from david_cli.inference.openvino import OpenVinoNetwork
 from david_cli.network.fast import FastNetwork, is_fast, shuffled
 
 
@@ -124,8 +126,8 @@ class Entered(NamedTuple):
     """(B, C, h, w), what `Engine.enter` made of them."""
     size: tuple[int, int]
     """H and W."""
-    rgb: Tensor | None
-    """(B, 3, H, W) float32; None where the features hold the same values."""
+    again: Callable[[], Tensor] | None
+    """Gives the frames, (B, 3, H, W) float32; None where the features hold the same values."""
 
 
 def torch_engine(network: Network, dtype: torch.dtype) -> Engine:
@@ -133,6 +135,17 @@ def torch_engine(network: Network, dtype: torch.dtype) -> Engine:
     if is_fast(network):
         return ChangeEngine(FastNetwork(network, dtype))
     return PlainEngine(network if dtype is torch.float32 else _copy(network, dtype), dtype)
+
+
+def make_engine(network: Network, name: EngineName, precision: Precision) -> Engine:
+    """The network computed by torch, or by OpenVINO on the CPU.
+
+    Raises:
+        UsageError, DeviceError: OpenVINO cannot; see `OpenVinoNetwork`.
+    """
+    if name == "openvino":
+        return ChangeEngine(OpenVinoNetwork(network, precision))
+    return torch_engine(network, DTYPES[precision])
 
 
 def _copy(network: Network, dtype: torch.dtype) -> Network:

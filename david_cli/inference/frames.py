@@ -34,6 +34,7 @@ from david_cli.images import (
     write_image,
 )
 from david_cli.inference.guard import GuardEvents
+from david_cli.inference.repeats import Run, runs
 from david_cli.inference.workers import map_ahead
 from david_cli.scenes import is_scene_cut
 from david_cli.transfer import change_in_source, to_learned_range
@@ -46,6 +47,8 @@ AHEAD = 4
 
 Stage = Literal["decode", "network", "encode"]
 T = TypeVar("T")
+_Picture = tuple[Path, StillImage, Tensor]
+"""A file, what is in it, and its RGB or the change of that: (3, H, W) on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class FolderReport:
     precision: str
     tile: int
     """Side in pixels; 0 = whole frames."""
+    engine: str
+    """What computed the network: ``torch`` or ``openvino``."""
 
 
 def deblur_frame_folder(
@@ -126,7 +131,7 @@ def deblur_frame_folder(
     losses: dict[str, list[str]] = {}  # loss -> names of the frames it befell, in order
     with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1)) as pool:
 
-        def finish(picture: tuple[Path, StillImage, Tensor]) -> tuple[str, tuple[str, ...]]:
+        def finish(picture: _Picture) -> tuple[str, tuple[str, ...]]:
             path, image, change = picture
             image = with_change(image, change.numpy(), strength)
             write_image(target / path.name, image)
@@ -157,6 +162,7 @@ def deblur_frame_folder(
         str(deblurrer.device),
         deblurrer.precision,
         deblurrer.tile or 0,
+        deblurrer.engine,
     )
 
 
@@ -195,38 +201,45 @@ def _prepare_target(source: Path, target: Path, frames: list[Path], *, overwrite
         raise OutputError(f"folder {target} is not writable")
 
 
-def _read(path: Path) -> tuple[Path, StillImage, Tensor]:
+def _read(path: Path) -> _Picture:
     image = read_image(path)
     return path, image, torch.from_numpy(image_to_rgb(image))
 
 
-def _changes(
-    pictures: Iterable[tuple[Path, StillImage, Tensor]], deblurrer: Deblurrer
-) -> Iterator[tuple[Path, StillImage, Tensor]]:
+def _changes(pictures: Iterable[_Picture], deblurrer: Deblurrer) -> Iterator[_Picture]:
     """Pair each picture with what the network changes in it, in order.
+
+    Pictures that repeat the one before are one to the network, and get one change.
 
     Yields:
         RGB (3, H, W) on the CPU, in the picture's own transfer.
     """
-    inside: deque[tuple[Path, StillImage, Tensor]] = (
-        deque()
-    )  # those in the window and those in work
+    inside: deque[tuple[Run[_Picture], Tensor]] = deque()  # those in the window and those in work
 
     def enter() -> Iterator[Tensor]:
-        for path, image, rgb in pictures:
+        for run in runs(pictures, _is_repeat):
+            _, image, rgb = run.items[0]
             seen = to_learned_range(rgb.to(deblurrer.device), image.transfer)
-            inside.append((path, image, seen))
+            inside.append((run, seen))
             yield seen
 
+    change = torch.empty(0)
     for sharp in deblurrer.stream(enter(), is_cut=is_scene_cut):
-        path, image, seen = inside.popleft()
-        yield path, image, change_in_source(sharp.float(), seen, image.transfer).cpu()
+        run, seen = inside.popleft()
+        if not run.goes_on:
+            change = change_in_source(sharp.float(), seen, run.items[0][1].transfer).cpu()
+        deblurrer.events.repeated += len(run.items) - (not run.goes_on)
+        yield from ((path, image, change) for path, image, _ in run.items)
     assert not inside, "the window must give every frame back"
 
 
-def _no_changes(
-    pictures: Iterable[tuple[Path, StillImage, Tensor]],
-) -> Iterator[tuple[Path, StillImage, Tensor]]:
+def _is_repeat(before: _Picture, picture: _Picture) -> bool:
+    """Whether the network would see the same twice."""
+    (_, image, rgb), (_, other, another) = before, picture
+    return image.transfer == other.transfer and torch.equal(rgb, another)
+
+
+def _no_changes(pictures: Iterable[_Picture]) -> Iterator[_Picture]:
     for path, image, rgb in pictures:
         yield path, image, torch.zeros_like(rgb)
 

@@ -7,6 +7,7 @@ wrong, a picture unlike anything learned), and so is one with a NaN or an infini
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ CELL_LIMIT = 0.12
 
 @dataclass
 class GuardEvents:
-    """What had to be repaired so far; counted over the life of a Deblurrer."""
+    """What had to be repaired, and could be left out, so far; counted by a Deblurrer."""
 
     retried: int = 0
     """Frames whose half-precision result was thrown away and computed again in float32."""
@@ -39,12 +40,18 @@ class GuardEvents:
     """Frames delivered as the source has them, because the result was unusable."""
     tile_halved: int = 0
     """Times that memory ran out and the tile was halved."""
+    sharp: int = 0
+    """Frames delivered as the source has them, because they were sharp already."""
+    repeated: int = 0
+    """Frames that got the result of the one before, which shows the same picture."""
 
     def __add__(self, other: GuardEvents) -> GuardEvents:
         return GuardEvents(
             self.retried + other.retried,
             self.kept + other.kept,
             self.tile_halved + other.tile_halved,
+            self.sharp + other.sharp,
+            self.repeated + other.repeated,
         )
 
     def lines(self) -> list[str]:
@@ -53,11 +60,20 @@ class GuardEvents:
             (self.retried, "computed again in fp32, because half precision failed"),
             (self.kept, "left as in the source, because the network's result was unusable"),
         )
-        lines = [f"{_count(n, 'frame')} {what}" for n, what in said if n]
+        lines = _counted(said)
         if self.tile_halved:
             times = _count(self.tile_halved, "time")
             lines.append(f"memory ran out {times}: smaller tiles were used")
         return lines
+
+    def spared(self) -> list[str]:
+        """What the network did not have to do, for a person; no reason to worry."""
+        return _counted(
+            (
+                (self.sharp, "left as in the source, being sharp already"),
+                (self.repeated, "the same as the one before: its result was used again"),
+            )
+        )
 
 
 def is_sound(source: Tensor, output: Tensor) -> Tensor:
@@ -76,6 +92,11 @@ def _cells(frames: Tensor) -> tuple[int, int]:
     """Cells down and across."""
     H, W = frames.shape[-2:]
     return min(CELLS, max(1, H // SMALLEST_CELL)), min(CELLS, max(1, W // SMALLEST_CELL))
+
+
+def _counted(said: Iterable[tuple[int, str]]) -> list[str]:
+    """A line for everything that befell at least one frame."""
+    return [f"{_count(n, 'frame')} {what}" for n, what in said if n]
 
 
 def _count(n: int, noun: str) -> str:

@@ -54,7 +54,7 @@ def peak_bytes(deblurrer: Deblurrer, width: int, height: int) -> int:
     has by now.
     """
     edge = deblurrer.tile or max(width, height)
-    workers = deblurrer.crew.workers
+    workers = deblurrer.crew.for_frames(width, height).workers
     tile = workers * min(edge, width) * min(edge, height)
     window = (deblurrer.frames + 2 * workers) * 3 * 4 * width * height  # float32 RGB
     loaded = psutil.Process().memory_info().rss if deblurrer.device.type == "cpu" else 0

@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from david_cli.errors import DavidError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
 from david_cli.inference.engine import Entered
+from david_cli.inference.repeats import Run, is_repeat, runs
 from david_cli.inference.report import Progress, Report, RunReport, expected_frames
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
@@ -29,7 +32,7 @@ from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.transfer import change_in_source, to_learned_range
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
 from david_cli.video.deinterlace import Deinterlace, deinterlace_mode
-from david_cli.video.frame import Frame
+from david_cli.video.frame import Frame, Plane
 from david_cli.video.pipes import STANDARD, Pipe, check_standard_output, standard_input
 from david_cli.video.reader import Item, VideoReader
 from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
@@ -43,17 +46,25 @@ CHANNEL_ITEMS = 8
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A decoded frame on the device, waiting in the window."""
+    """A decoded picture on the device, waiting in the window."""
 
-    frame: Frame
-    planes: tuple[Tensor, ...]
+    run: Run[Frame]
+    """The frames that show it."""
     entered: Entered
-    """One frame of RGB as the network sees it: nominal [0, 1], not clipped."""
     thumbnail: Tensor
 
 
 Window = tuple[_Prepared, ...]
-"""T frames, of which the middle one is to be deblurred."""
+"""T pictures, of which the middle one is to be deblurred."""
+
+
+class _Task(NamedTuple):
+    """A picture that is wanted."""
+
+    run: Run[Frame]
+    """The frames that show it, at least one of them wanted."""
+    window: Window | None
+    """None where it goes on: its result is that of the picture before."""
 
 
 def deblur_video(
@@ -165,6 +176,7 @@ class Passage:
         self.deblurrer, self.strength = deblurrer, strength
         self.on_progress = on_progress
         deblurrer.events = GuardEvents()  # of this run alone
+        self.crew = deblurrer.crew.for_frames(reader.info.width, reader.info.height)
         self.decoded: Channel[Item] = Channel(CHANNEL_ITEMS)
         self.restored: Channel[Item] = Channel(CHANNEL_ITEMS)
         self.clock = Clock()
@@ -251,38 +263,61 @@ class Passage:
         return self.reader.part is None or self.reader.part.has(frame.pts)
 
     def _sharp_frames(self) -> Iterator[Frame]:
-        """Several at once, in order."""
-        crew = self.deblurrer.crew
-        with few_threads(crew), at_work(crew) as pool:
-            yield from map_ahead(pool, self._sharp, self._wanted_windows(), crew.workers)
+        """Several pictures at once, in order; each result is that of all frames that show it."""
+        planes: tuple[Plane, ...] = ()
+        with few_threads(self.crew), at_work(self.crew) as pool:
+            for run, result in map_ahead(pool, self._sharp, self._tasks(), self.crew.workers):
+                wanted = [frame for frame in run.items if self._is_wanted(frame)]
+                self.deblurrer.events.repeated += len(wanted) - (result is not None)
+                planes = planes if result is None else result
+                yield from (replace(frame, planes=planes) for frame in wanted)
 
-    def _wanted_windows(self) -> Iterator[Window]:
+    def _tasks(self) -> Iterator[_Task]:
         radius = self.deblurrer.frames // 2
+        first: Window = ()  # of a picture that goes on: where it begins, wanted or not
+        is_known = False
         for window in sliding_windows(self._prepared(), radius=radius, is_cut=_cut_between):
-            if self._is_wanted(window[radius].frame):
-                yield window
+            run = window[radius].run
+            if not run.goes_on:
+                first, is_known = window, False
+            if any(map(self._is_wanted, run.items)):
+                yield _Task(run, None if is_known else first)
+                is_known = True
 
     def _prepared(self) -> Iterator[_Prepared]:
-        """Frames made ready for the window."""
-        for frame in self._frames():
+        """Pictures made ready for the window."""
+        for run in runs(self._frames(), is_repeat):
+            frame = run.items[0]
+            run = replace(run, items=tuple(replace(f, planes=frame.planes) for f in run.items))
             with self.clock.busy("colour"):
-                planes = to_tensors(frame, self.deblurrer.device)
-                rgb = planes_to_rgb(planes, frame.format, frame.color)
-                rgb = to_learned_range(rgb, frame.color.transfer)
-                entered = self.deblurrer.enter(rgb[None])
-                prepared = _Prepared(frame, planes, entered, thumbnail(rgb))
+                rgb = self._seen(frame)
+                entered = self.deblurrer.enter(rgb, again=partial(self._seen, frame))
+                prepared = _Prepared(run, entered, thumbnail(rgb[0]))
             yield prepared
 
-    def _sharp(self, window: Window) -> Frame:
-        """The centre of a window, deblurred; called in a worker's thread."""
+    def _seen(self, frame: Frame) -> Tensor:
+        """(1, 3, H, W) float32 RGB as the network sees it: nominal [0, 1], not clipped."""
+        planes = to_tensors(frame, self.deblurrer.device)
+        rgb = planes_to_rgb(planes, frame.format, frame.color)
+        return to_learned_range(rgb, frame.color.transfer)[None]
+
+    def _sharp(self, task: _Task) -> tuple[Run[Frame], tuple[Plane, ...] | None]:
+        """A picture's frames and their new planes; called in a worker's thread."""
+        return task.run, None if task.window is None else self._sharp_planes(task.window)
+
+    def _sharp_planes(self, window: Window) -> tuple[Plane, ...]:
+        """The centre of a window, deblurred, or as it is where it needs no deblurring."""
         centre = window[len(window) // 2]
-        frame = centre.frame
-        with self.clock.busy("network", share=1 / self.deblurrer.crew.workers):
+        frame = centre.run.items[0]
+        with self.clock.busy("network", share=1 / self.crew.workers):
+            if self.deblurrer.spares(centre.entered):
+                return frame.planes
             output = self.deblurrer.restore([prepared.entered for prepared in window])[0]
             rgb = self.deblurrer.rgb_of(centre.entered)[0]
             change = change_in_source(output, rgb, frame.color.transfer)
-            planes = add_change(centre.planes, change, frame.format, frame.color, self.strength)
-            return replace(frame, planes=to_arrays(planes, frame.format))
+            planes = to_tensors(frame, self.deblurrer.device)
+            planes = add_change(planes, change, frame.format, frame.color, self.strength)
+            return to_arrays(planes, frame.format)
 
     def _encode(self) -> None:
         try:

@@ -61,6 +61,8 @@ class Report:
     device: str
     precision: str
     tile: int
+    engine: str
+    """What computed the network: ``torch`` or ``openvino``."""
     verification: Verification | None = None
     """What ``verify`` found."""
 
@@ -119,6 +121,7 @@ class RunReport:
             device=str(self.deblurrer.device),
             precision=self.deblurrer.precision,
             tile=self.deblurrer.tile or 0,
+            engine=self.deblurrer.engine,
             verification=self.verification,
         )
 

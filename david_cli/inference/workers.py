@@ -24,6 +24,10 @@ R = TypeVar("R")
 MOST_WORKERS = 4
 """Each works on tiles of its own: more of them cost memory, and win little over threads."""
 
+MOST_PIXELS = 1 << 23
+"""In all the frames at work: four of 1080p, one of 4K, whose pictures between network and encoder
+take half a gigabyte."""
+
 
 @dataclass(frozen=True)
 class Crew:
@@ -33,6 +37,12 @@ class Crew:
     """Frames in work at once."""
     threads: int | None
     """Threads of arithmetic for each; None leaves it to torch."""
+
+    def for_frames(self, width: int, height: int) -> Crew:
+        """The same threads in fewer workers where each of them would hold too large a frame."""
+        workers = max(1, min(self.workers, MOST_PIXELS // (width * height)))
+        threads = self.threads and self.workers * self.threads // workers
+        return Crew(workers, threads)
 
 
 def crew_size(device: torch.device) -> Crew:

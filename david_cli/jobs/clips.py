@@ -122,7 +122,7 @@ def clips_at(
     elif place.is_file():
         yield Clip(place)
     elif place.exists():
-        raise InputError(f"{place}: is a pipe or a device; batches take files, `david deblur` both")
+        raise InputError(f"{place}: is a pipe or a device; batches take files, 'david deblur' both")
     elif glob.has_magic(str(place)):
         base = Path(*takewhile(lambda part: not glob.has_magic(part), place.parts))
         paths = [Path(path) for path in sorted(glob.glob(str(place), recursive=True))]

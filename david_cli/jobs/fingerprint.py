@@ -63,6 +63,18 @@ def weights_digest(deblurrer: Deblurrer) -> str:
     return digest.hexdigest()
 
 
+def only_blurry(deblurrer: Deblurrer) -> str:
+    """Which frames the network is for, in words: all, or those less sharp than a number."""
+    limit = deblurrer.sharp_above
+    return "off" if limit is None else f"up to {limit:g}"
+
+
+def engine_version(deblurrer: Deblurrer) -> str:
+    """What computes the network, with its version where that is not among `versions`."""
+    name = deblurrer.engine
+    return name if name == "torch" else f"{name} {version(name)}"
+
+
 def versions() -> dict[str, str]:
     """Of what decides the values of pixels."""
     return {

@@ -6,12 +6,17 @@ import hashlib
 from pathlib import Path
 
 PLAN = "plan.json"
-_LONGEST_NAME = 200  # bytes of an output's name that go into its folder's; names end at 255
+_LONGEST_NAME = 200  # bytes of a file's name that go into another; names end at 255
 
 
 def state_folder(target: Path) -> Path:
     """The hidden folder of an output's plan, beside it so that a rename suffices in the end."""
-    name = target.name
-    if len(name.encode()) > _LONGEST_NAME:
-        name = f"{name[:40]}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return target.absolute().with_name(f".{name}.david")
+    return target.absolute().with_name(f".{short_name(target)}.david")
+
+
+def short_name(file: Path) -> str:
+    """A file's name, shortened where what is to be added would make it too long for a name."""
+    name = file.name
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"{name[:40]}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -79,6 +79,10 @@ class Plan:
     tile: int
     """Largest tile edge; the journal may hold a smaller one."""
     overlap: int
+    sharp_above: float | None = None
+    """Sharpness from which on frames are left alone."""
+    engine: str = "torch"
+    """What computes the network."""
     weights: str
     """Digest of the network's values."""
     threads: int
@@ -166,9 +170,9 @@ def load_plan(path: Path) -> Plan:
         if facts.pop("schema") == SCHEMA:
             return _beside(path, _plan(facts))
     except FileNotFoundError as err:
-        raise InputError(f"{path}: no such plan; `david plan` makes one") from err
+        raise InputError(f"{path}: no such plan; 'david plan' makes one") from err
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise InputError(f"{path}: is no plan that `david plan` wrote ({err})") from err
+        raise InputError(f"{path}: is no plan that 'david plan' wrote ({err})") from err
     raise InputError(f"{path}: was made by another version of david; start over with --fresh")
 
 

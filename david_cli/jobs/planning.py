@@ -18,7 +18,14 @@ from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.pace import peak_bytes, seconds_per_frame
 from david_cli.inference.report import expected_frames
-from david_cli.jobs.fingerprint import fingerprint, flat, versions, weights_digest
+from david_cli.jobs.fingerprint import (
+    engine_version,
+    fingerprint,
+    flat,
+    only_blurry,
+    versions,
+    weights_digest,
+)
 from david_cli.jobs.plan import Estimate, Job, Plan
 from david_cli.video.codecs import CODECS
 from david_cli.video.deinterlace import deinterlace_mode
@@ -146,6 +153,8 @@ def settings_of(job: Job, deblurrer: Deblurrer) -> dict[str, str]:
         "device": deblurrer.device.type,
         "precision": deblurrer.precision,
         "overlap": str(deblurrer.overlap),
+        "only-blurry": only_blurry(deblurrer),
+        "engine": engine_version(deblurrer),
     }
     return {**given, **network, **versions()}
 
@@ -205,6 +214,8 @@ def _plan(
         precision=deblurrer.precision,
         tile=deblurrer.tile or 0,
         overlap=deblurrer.overlap,
+        sharp_above=deblurrer.sharp_above,
+        engine=deblurrer.engine,
         weights=weights_digest(deblurrer),
         threads=torch.get_num_threads(),
         origin=reader.info.start or Fraction(0),

@@ -24,7 +24,7 @@ from david_cli.errors import InputError, OutputError
 from david_cli.files import replace_file
 from david_cli.jobs.clips import Clip
 from david_cli.jobs.fingerprint import Fingerprint, changes, fingerprint, flat
-from david_cli.jobs.folder import state_folder
+from david_cli.jobs.folder import short_name, state_folder
 from david_cli.jobs.journal import Journal
 from david_cli.jobs.settings import Settings
 
@@ -32,7 +32,6 @@ FOLDER = ".david-batch"
 """Below the output folder."""
 SCHEMA = 1
 _CLIPS = "clips"  # below that folder, where the lock of a batch lies, too
-_LONGEST_NAME = 200  # bytes of a source's name that go into its record's; names end at 255
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,7 @@ class Records:
         return Record(self._path(clip), target, facts)
 
     def _path(self, clip: Clip) -> Path:
-        name = clip.source.name
-        if len(name.encode()) > _LONGEST_NAME:
-            name = f"{name[:40]}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        return self.out / FOLDER / _CLIPS / clip.folder / f"{name}.json"
+        return self.out / FOLDER / _CLIPS / clip.folder / f"{short_name(clip.source)}.json"
 
     def _known(self, clip: Clip) -> dict[str, Any] | None:
         """What is known of the result that is there: of an earlier one while the last is not."""
@@ -181,6 +177,8 @@ def described(settings: Settings) -> dict[str, str]:
     """
     words = {**flat(settings), **flat(settings.encode)}
     del words["encode"]
+    if settings.engine == "auto":  # which records did not say before there was a choice
+        del words["engine"]
     weights = Path(settings.model)
     if weights.is_file():
         words["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -16,7 +16,15 @@ import torch
 from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
 from david_cli.inference.pipeline import Passage, Progress
-from david_cli.jobs.fingerprint import changes, fingerprint, versions, weights_digest
+from david_cli.inference.repeats import reach
+from david_cli.jobs.fingerprint import (
+    changes,
+    engine_version,
+    fingerprint,
+    only_blurry,
+    versions,
+    weights_digest,
+)
 from david_cli.jobs.journal import SegmentRecord
 from david_cli.jobs.plan import Plan
 from david_cli.video.deinterlace import deinterlace_mode
@@ -85,6 +93,8 @@ def planned_deblurrer(plan: Plan, device: str | None = None) -> Deblurrer:
         precision=plan.precision,
         tile=planned_tile(plan),
         overlap=plan.overlap,
+        sharp_above=plan.sharp_above,
+        engine=plan.engine,
     )
     _check_deblurrer(plan, deblurrer)
     return deblurrer
@@ -121,6 +131,8 @@ def _check_deblurrer(plan: Plan, deblurrer: Deblurrer) -> None:
         "device": deblurrer.device.type,
         "precision": deblurrer.precision,
         "overlap": str(deblurrer.overlap),
+        "only-blurry": only_blurry(deblurrer),
+        "engine": engine_version(deblurrer),
         **versions(),
     }
     planned = {name: plan.settings[name] for name in now}
@@ -145,7 +157,7 @@ def _attempt(
     Raises:
         NotAsPlanned: seeking led to other frames.
     """
-    halo = deblurrer.frames // 2
+    halo = reach(deblurrer.frames // 2)
     part = plan.part(index, halo, exact=seek)
     began = time.perf_counter()
     target = plan.journal.new_file(index, segment_suffix(plan.output))

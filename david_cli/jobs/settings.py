@@ -19,3 +19,6 @@ class Settings:
     strength: float = 1.0
     deinterlace: Deinterlace = "auto"
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    sharp_above: float | None = None
+    """Sharpness from which on frames are left alone; None deblurs all."""
+    engine: str = "auto"

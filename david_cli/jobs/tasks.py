@@ -63,6 +63,7 @@ class Ready:
     device: str
     precision: str
     tile: int | None
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,20 @@ def load(settings: Settings, device: str) -> Deblurrer:
         precision=settings.precision,
         tile=settings.tile,
         overlap=settings.overlap,
+        sharp_above=settings.sharp_above,
+        engine=settings.engine,
     )
 
 
 def ready(deblurrer: Deblurrer) -> Ready:
     """What a worker says of itself."""
-    return Ready(deblurrer.name, str(deblurrer.device), deblurrer.precision, deblurrer.tile)
+    return Ready(
+        deblurrer.name,
+        str(deblurrer.device),
+        deblurrer.precision,
+        deblurrer.tile,
+        deblurrer.engine,
+    )
 
 
 def do(task: Task, deblurrer: Deblurrer, tell: Callable[[Message], None]) -> Answer:

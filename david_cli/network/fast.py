@@ -39,10 +39,16 @@ class FastNetwork:
         dtype: of weights, entered frames and everything between; the change is float32.
         negligible: attention weight up to which a branch is left out where no pixel of the tile
             gives it more; 0 computes all. On a GPU all are computed: asking would stall it.
+        fused: whether activations may run inside of convolutions, where that is there.
     """
 
     def __init__(
-        self, network: David, dtype: torch.dtype = torch.float32, negligible: float = NEGLIGIBLE
+        self,
+        network: David,
+        dtype: torch.dtype = torch.float32,
+        negligible: float = NEGLIGIBLE,
+        *,
+        fused: bool = True,
     ):
         assert is_fast(network)
         c = network.config
@@ -50,7 +56,7 @@ class FastNetwork:
         self.dtype = dtype
         device = next(network.parameters()).device
         self.negligible = negligible if device.type == "cpu" else 0.0
-        convolve = _choose_convolution(device, dtype)
+        convolve = _choose_convolution(device, dtype) if fused else _convolve
         self._buffers = _Buffers()
         self._external = _fast_attention(network.external, dtype, convolve)
         self._modules = [

@@ -11,7 +11,6 @@ Metadata (all strings, as safetensors wants):
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,11 @@ from david_cli.errors import ModelError
 from david_cli.files import replace_file
 from david_cli.network.build import Config, Network, build, config_from_dict, kind_of
 from david_cli.network.david import David
+from david_cli.network.shipped import SUFFIX as SUFFIX
+from david_cli.network.shipped import checksum as checksum
+from david_cli.network.shipped import shipped_files
 
 FORMAT = "david-1"
-SUFFIX = ".safetensors"
-_PACKAGE = Path(__file__).resolve().parents[1]
-_FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")  # in a wheel; in a source tree
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,8 @@ def resolve_weights(model: str | Path) -> Path:
     Raises:
         ModelError: neither a shipped name nor a file.
     """
-    names = [path.stem for path in _shipped_files()]
-    for path in _shipped_files():
+    names = [path.stem for path in shipped_files()]
+    for path in shipped_files():
         if path.stem == str(model):
             return path
     path = Path(model)
@@ -135,13 +134,13 @@ def resolve_weights(model: str | Path) -> Path:
         return path
     raise ModelError(
         f"no model named {model}: choose one of {', '.join(names) or 'none shipped'}, "
-        f"or give the path of a {SUFFIX} file"
+        f"or give the path of a {SUFFIX} file; 'david models' describes them"
     )
 
 
 def shipped_models() -> list[WeightsInfo]:
     """The models that come with the package, in name order."""
-    return [read_info(path) for path in _shipped_files()]
+    return [read_info(path) for path in shipped_files()]
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -173,22 +172,9 @@ def read_info(path: Path) -> WeightsInfo:
         raise ModelError(_damaged(path, f"unreadable configuration ({err})")) from err
 
 
-def checksum(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
     """On the CPU in ``dtype``; batch normalisation's count of batches stays a whole number."""
     return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
-
-
-def _shipped_files() -> list[Path]:
-    for folder in _FOLDERS:
-        if folder.is_dir():
-            return sorted(folder.glob(f"*{SUFFIX}"))
-    return []
 
 
 def _damaged(path: Path, why: str) -> str:

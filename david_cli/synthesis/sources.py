@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from fractions import Fraction
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,10 @@ class Source:
     path: Path
     licence: str | None = None
     """None where no manifest knows it."""
+    start: Fraction | None = None
+    """Of a video: use what comes from this second on; None for its beginning."""
+    end: Fraction | None = None
+    """Of a video: use what comes before this second; None for its end."""
 
     @property
     def is_video(self) -> bool:

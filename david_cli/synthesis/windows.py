@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from david_cli.errors import InputError
@@ -16,6 +15,7 @@ from david_cli.synthesis.chance import draw, generator_for
 from david_cli.synthesis.clips import (
     ClipSettings,
     Place,
+    detailed_place,
     exposures,
     sub_frames_of_all,
     warn_of_short_videos,
@@ -31,10 +31,6 @@ from david_cli.synthesis.packs import (
 )
 from david_cli.synthesis.report import Report
 from david_cli.synthesis.sources import Source
-
-DETAIL = 0.02
-"""Mean step between neighbouring pixels, of 1, from which a crop has enough to learn from."""
-CROPS_TRIED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +107,7 @@ def _window_samples(
         g = generator_for(settings.seed, place.video_number, place.scene, i)
         sharp = window[settings.frames // 2].sharp
         for _ in range(settings.crops):
-            y, x = _detailed_place(sharp, S, g)
+            y, x = detailed_place(sharp, S, g)
             chosen = settings.levels
             if settings.level_choice == "random":
                 chosen = (chosen[draw(len(chosen), g)],)
@@ -119,17 +115,3 @@ def _window_samples(
             for level in chosen:
                 blurry = torch.stack([torch.from_numpy(e.blurry[level][part]) for e in window])
                 yield Sample(blurry, torch.from_numpy(sharp[part].copy()), level)
-
-
-def _detailed_place(picture: Picture, size: int, g: torch.Generator) -> tuple[int, int]:
-    """Top and left of a random crop with enough detail; of the best one where none has."""
-    height, width = picture.shape[-2:]
-    tried: list[tuple[float, tuple[int, int]]] = []
-    for _ in range(CROPS_TRIED):
-        y, x = draw(height - size + 1, g), draw(width - size + 1, g)
-        crop = picture[1, y : y + size, x : x + size].astype(np.float32) / 255  # green
-        detail = (np.abs(np.diff(crop, axis=0)).mean() + np.abs(np.diff(crop, axis=1)).mean()) / 2
-        tried.append((float(detail), (y, x)))
-        if detail >= DETAIL:
-            break
-    return max(tried)[1]

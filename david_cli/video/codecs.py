@@ -188,7 +188,7 @@ def asked_options(codec: str, encoder: str, wanted: EncodeOptions) -> dict[str, 
         option = hardware.preset if hardware else CODECS[codec].preset
         if option is None:
             name = encoder if hardware else codec
-            raise OutputError(f"{name} has no --preset; leave it out or use --codec h264")
+            raise OutputError(f"{name} has no --encoder-preset; leave it out or use --codec h264")
         asked[option] = wanted.preset
     for key in wanted.options:
         if key not in known:

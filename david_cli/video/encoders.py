@@ -53,18 +53,19 @@ def choose_encoding(info: VideoInfo, wanted: EncodeOptions, hdr: Hdr10) -> Encod
         OutputError: what was asked for cannot be; the message names what can.
     """
     first = wanted.named_codec or default_codec(info, wanted)
-    refused = None
+    refused = False
     if wanted.encoder != SOFTWARE and wanted.encoder not in CODECS[first].encoders:
         found = _in_hardware(first, info, wanted, hdr)
         if isinstance(found, Encoding):
             return replace(found, notes=_notes(found, info, first, wanted))
         if wanted.encoder != AUTO:
             raise OutputError(f"{found}. Leave out --encoder to encode in software")
-        refused, wanted = found, replace(wanted, encoder=SOFTWARE)
+        refused, wanted = True, replace(wanted, encoder=SOFTWARE)
     encoding = _in_software(first, info, wanted, hdr)
     notes = _notes(encoding, info, first, wanted)
     if refused:
-        notes = (f"{refused}. Encoded in software", *notes)
+        why = "encoded in software; 'david doctor' says why"
+        notes = (f"no hardware encoder for {first} works here: {why}", *notes)
     return replace(encoding, notes=notes)
 
 

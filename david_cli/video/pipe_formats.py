@@ -88,7 +88,7 @@ def _uncoded(
     if options.coded:
         raise UsageError(
             f"-o -: {name} takes no codec; leave out --codec, --encoder, --match-source, --crf, "
-            "--preset and --encoder-option, or use --format mkv"
+            "--encoder-preset and --encoder-option, or use --format mkv"
         )
     info, pix_fmt = look.info, options.pix_fmt or look.info.format.name
     color = output_color(info, pix_fmt)

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from david_cli.video.frame import PixelFormat, Plane
+from david_cli.video.frame import PixelFormat, Plane, VideoInfo
 
 # Formats that interleave samples: name without le/be -> (letters in memory order, source planes
 # separated by a space), planar target, and how far the samples are shifted up in their words.
@@ -147,6 +147,26 @@ def read_planes(frame: VideoFrame) -> tuple[Plane, ...]:
         _own(plane[:rows, :columns], target)
         for plane, (rows, columns) in zip(planes, shapes, strict=True)
     )
+
+
+def planes_like(
+    first: VideoInfo | None, frame: VideoFrame
+) -> tuple[PixelFormat, tuple[Plane, ...]]:
+    """The planes of a decoded picture, in size and format those of the first one of its video.
+
+    Raises:
+        ValueError: as `planar_format`, or the picture differs and does not exactly `conform`.
+    """
+    format, planes = planar_format(frame.format.name), read_planes(frame)
+    if first is None:
+        return format, planes
+    height, width = planes[0].shape
+    before, now = f"{first.width}x{first.height}", f"{width}x{height}"
+    same = planes if format == first.format else conform(planes, format, first.format)
+    if now != before or same is None:
+        change = f"from {before} {first.format.name} to {now} {format.name}"
+        raise ValueError(f"the picture changes {change}")
+    return first.format, same
 
 
 def conform(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil
@@ -30,17 +31,17 @@ from david_cli.video.frame import Frame, PixelFormat, Plane, VideoInfo
 from david_cli.video.marks import field_parity
 from david_cli.video.part import Part
 from david_cli.video.pipes import STANDARD, Y4M, Pipe
-from david_cli.video.planes import conform, planar_format, read_planes
+from david_cli.video.planes import planes_like
 from david_cli.video.repairs import Repairs
 from david_cli.video.source import (
     chroma_location,
     color_of,
     describe,
     find_video,
-    is_picture,
     open_source,
     reason,
 )
+from david_cli.video.span import Span
 from david_cli.video.timeline import ContinuousClock, Timeline
 from david_cli.video.y4m import Y4mHeader
 
@@ -48,7 +49,6 @@ Item: TypeAlias = "Frame | Packet[Stream]"
 
 _DAMAGE = (av.FFmpegError, ValueError)  # what demuxing and decoding raise on damaged data
 _SEEK_BACK = (0, 2, 10)  # seconds before --start to look for a key frame, tried in turn
-_INTERLEAVE = 5  # seconds that packets may lie behind the pictures they belong to
 
 
 class VideoReader:
@@ -97,16 +97,11 @@ class VideoReader:
             InputError: no frame decodes (of that part), or david has no use for the format.
             UsageError: an empty part, or ``bwdif`` where it cannot be.
         """
-        if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
-            raise UsageError(
-                f"start {float(start or 0):g} s, end {float(end or 0):g} s: "
-                "start must not be negative, and end must come after it"
-            )
+        self._span = Span(start or Fraction(0), end)
         self.pipe = path if isinstance(path, Pipe) else None
         self.path = path if isinstance(path, Path) else STANDARD
         self.name = self.pipe.name if self.pipe else str(self.path)
-        self.start = start or Fraction(0)
-        self.end = end
+        self.start, self.end = self._span.start, self._span.end
         self.part = part
         self._info: VideoInfo | None = None
         self._lock = threading.Lock()  # held while FFmpeg works, so that close() can wait
@@ -235,13 +230,12 @@ class VideoReader:
 
     def _first_items(self) -> Iterator[Item]:
         """Decode up to the first wanted frame, so that a file without any fails here."""
-        self._origin = Fraction(0)
         items = self._decode()
         head = _until_frame(items)
         if not isinstance(head[-1] if head else None, Frame):
             why = (self.stopped or ": it ends before its first frame").partition(": ")[2]
             raise InputError(f"{self.name}: no video frame can be decoded ({why})")
-        self._origin = self.info.start or Fraction(0)
+        self._span = replace(self._span, origin=self.info.start or Fraction(0))
         if self.start > 0 and self.pipe is None:
             return self._seek_start()
         rest = self._cut(chain(head, items))
@@ -272,7 +266,7 @@ class VideoReader:
 
     def _seek(self, time: Fraction) -> bool:
         try:
-            ticks = round((self._origin + time) / self.time_base)
+            ticks = round((self._span.origin + time) / self.time_base)
             self.container.seek(ticks, stream=self.video_stream)
         except _DAMAGE:
             return False
@@ -281,14 +275,11 @@ class VideoReader:
 
     def _from(self, head: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
         if not isinstance(head[-1] if head else None, Frame):
-            last = float(self._timeline.next * self.time_base - self._origin)
-            part = f"from {float(self.start):g} s " + (
-                f"to {float(self.end):g} s" if self.end else "on"
-            )
+            last = float(self._span.time(self._timeline.next, self.time_base))
             why = (
                 f"decoding stopped at {self.stopped}" if self.stopped else f"it ends at {last:g} s"
             )
-            raise InputError(f"{self.name}: no frame {part} ({why}); choose another part")
+            raise InputError(f"{self.name}: no frame {self._span} ({why}); choose another part")
         return chain(head, rest)
 
     def _demux(self) -> Iterator[Packet[Stream]]:
@@ -306,7 +297,7 @@ class VideoReader:
             if packet is None:
                 self._check_end()
                 return
-            self._join(packet)
+            self._clock.join(packet, self._index)
             yield packet
 
     def _check_end(self) -> None:
@@ -316,16 +307,6 @@ class VideoReader:
             found, whole = self._y4m.stray(received, self._info)
             if found:
                 self._stop(f"the stream ends within a frame, after {found} of {whole} bytes")
-
-    def _join(self, packet: Packet[Stream]) -> None:
-        index, base = packet.stream.index, packet.time_base
-        if packet.stream.type == "audio" or index == self._index:
-            offset = self._clock.offset(index, packet.dts, packet.duration, base)
-        else:
-            offset = self._clock.follow(self._index, base)
-        if offset:
-            packet.pts = None if packet.pts is None else packet.pts + offset
-            packet.dts = None if packet.dts is None else packet.dts + offset
 
     def _decode(self) -> Iterator[Item]:
         """Packets of the video become frames; the others pass."""
@@ -339,7 +320,7 @@ class VideoReader:
                     if (frame := self._normalise(picture)) is None:
                         break
                     yield frame
-            if self._video_done and self._far_behind_end(packet):
+            if self._video_done and self._span.is_far_behind(packet):
                 return
 
     def _pictures(self, packet: Packet[Stream]) -> list[VideoFrame]:
@@ -365,32 +346,13 @@ class VideoReader:
     def _normalise(self, picture: VideoFrame) -> Frame | None:
         """The frame of a picture, like the first one in size and format; None ends the video."""
         try:
-            format, planes = planar_format(picture.format.name), read_planes(picture)
+            format, planes = planes_like(self._info, picture)
         except ValueError as err:
             if self._info is None:
                 raise InputError(f"{self.name}: {err}; convert it, e.g. to yuv444p16le") from err
             self._stop(str(err))
             return None
-        if self._info is not None:
-            if (same := self._like_first(format, planes)) is None:
-                return None
-            format, planes = self.info.format, same
         return self._place(picture, format, planes)
-
-    def _like_first(
-        self, format: PixelFormat, planes: tuple[Plane, ...]
-    ) -> tuple[Plane, ...] | None:
-        """Planes in the format of the first frame; None, and the end, where that is not exact."""
-        first, (height, width) = self.info, planes[0].shape
-        before, now = f"{first.width}x{first.height}", f"{width}x{height}"
-        if (now, format) == (before, first.format):
-            return planes
-        same = conform(planes, format, first.format) if now == before else None
-        if same is None:
-            self._stop(
-                f"the picture changes from {before} {first.format.name} to {now} {format.name}"
-            )
-        return same
 
     def _place(self, picture: VideoFrame, format: PixelFormat, planes: tuple[Plane, ...]) -> Frame:
         duration = picture.duration or 0
@@ -406,50 +368,32 @@ class VideoReader:
             self.repairs.corrupt += picture.is_corrupt
             self.repairs.recolored += color != self.info.color
         if picture.key_frame and self._key_time is None:
-            self._key_time = pts * self.time_base - self._origin
+            self._key_time = self._span.time(pts, self.time_base)
         return frame
 
     def _stop(self, why: str) -> None:
         """No more frames after this; packets of other streams may still come."""
         if not self._video_done:
-            time = float(self._timeline.next * self.time_base - self._origin)
+            time = float(self._span.time(self._timeline.next, self.time_base))
             self.stopped = f"frame {self._delivered} ({time:.3f} s): {why}"
         self._video_done = True
 
     def _cut(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Leave out what lies outside [start, end)."""
+        """Leave out what lies outside the span."""
         for item in items:
             if isinstance(item, Frame):
-                time = item.pts * item.time_base - self._origin
-                if self.end is not None and time >= self.end:
+                if self._span.is_over(item):
                     self._video_done = True
-                elif time >= self.start:
+                elif self._span.has(item):
                     self._delivered += 1
                     if self._is_wanted(item):
                         self.repairs.refielded += item.fields != self.info.fields
                     yield item
-            elif self._touches(item):
+            elif self._span.touches(item):
                 yield item
 
     def _is_wanted(self, frame: Frame) -> bool:
         return self.part is None or self.part.has(frame.pts)
-
-    def _touches(self, packet: Packet[Stream]) -> bool:
-        begin = self._begin(packet)
-        if begin is None or is_picture(packet.stream):
-            return True
-        ends = begin + (packet.duration or 0) * packet.time_base
-        started = self.start == 0 or begin >= self.start or ends > self.start
-        return started and (self.end is None or begin < self.end)
-
-    def _begin(self, packet: Packet[Stream]) -> Fraction | None:
-        """Seconds after the first frame."""
-        ticks = packet.dts if packet.pts is None else packet.pts
-        return None if ticks is None else ticks * packet.time_base - self._origin
-
-    def _far_behind_end(self, packet: Packet[Stream]) -> bool:
-        begin = self._begin(packet)
-        return self.end is not None and begin is not None and begin > self.end + _INTERLEAVE
 
 
 def read_info(path: Path) -> VideoInfo:

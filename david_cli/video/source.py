@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from david_cli.errors import InputError
+from david_cli.files import missing
 from david_cli.video.frame import ChromaLocation, ColorSpec, Frame, Range, StreamInfo, VideoInfo
 
 _TEXT_FORMAT = "tty"  # FFmpeg's demuxer that renders text files as a video of a terminal
@@ -30,9 +31,9 @@ def open_source(path: Path) -> InputContainer:
         InputError: missing, a folder, empty, not allowed, or nothing that FFmpeg can demux.
     """
     if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a video file, or use `david frames` on it")
+        raise InputError(f"{path}: is a folder; give a video, or see 'david batch', 'david frames'")
     if not path.exists():
-        raise InputError(f"{path}: no such file; check the name")
+        raise InputError(missing(path))
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: is empty (0 bytes); copy or record it again")
     av.logging.set_level(None)  # FFmpeg's log through Python's has deadlocked (PyAV #751)

@@ -66,7 +66,12 @@ class OutputPlan:
         return Encoding(self.codec, self.encoder, self.pix_fmt, self.options, self.color)
 
 
-def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions) -> OutputPlan:
+def plan_output(
+    reader: VideoReader,
+    target: Path | None,
+    options: EncodeOptions,
+    sample: Sample | None = None,
+) -> OutputPlan:
     """Decide how a source will be written.
 
     Args:
@@ -75,12 +80,13 @@ def plan_output(reader: VideoReader, target: Path | None, options: EncodeOptions
             hold the result becomes .mkv, so the plan's target is the one that counts. ``-`` is
             standard output.
         options: What the user asked for.
+        sample: The source's beginning, where it is known already.
 
     Raises:
         UsageError: an unknown codec or format, or no target for a source without a name.
         OutputError: the target is the source, or what was asked for cannot be encoded.
     """
-    sample = take_sample(reader)
+    sample = sample or take_sample(reader)
     look = presentation(reader, sample)
     wanted = target if target is not None else default_target(reader)
     match = Match(options)

@@ -6,6 +6,11 @@ Nearly every file passes through unchanged. What is repaired, and how, is counte
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.stream import Stream
 
 RESET = Fraction(1)
 """Seconds that decoding times must fall back for the clock to count as restarted."""
@@ -103,6 +108,17 @@ class ContinuousClock:
             self._part[stream] = part
             self._end[stream] = (at, at + (duration or 0) * time_base)
         return round(self._offsets[part] / time_base)
+
+    def join(self, packet: Packet[Stream], video: int) -> None:
+        """Move a packet of any stream onto the one clock; `video` is the index that leads."""
+        index, base = packet.stream.index, packet.time_base
+        if packet.stream.type == "audio" or index == video:
+            offset = self.offset(index, packet.dts, packet.duration, base)
+        else:
+            offset = self.follow(video, base)
+        if offset:
+            packet.pts = None if packet.pts is None else packet.pts + offset
+            packet.dts = None if packet.dts is None else packet.dts + offset
 
     def follow(self, leader: int, time_base: Fraction) -> int:
         """Ticks to add for a stream with sparse packets: those of the part the leader is in."""

@@ -127,7 +127,11 @@ def test_no_arguments_show_the_help_and_exit_2(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    "command", ["", *(name for group in cli.COMMANDS.values() for name in group)]
+    "command",
+    [
+        *("", "config", "config show", "config path", "config presets"),
+        *(name for group in cli.COMMANDS.values() for name in group),
+    ],
 )
 def test_help_has_an_example_and_the_exit_codes(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -139,7 +143,8 @@ def test_help_has_an_example_and_the_exit_codes(
     assert all(len(line) <= 60 for line in shown.splitlines())
     for code in ("0", "1", "2", "3", "4", "5", "6", "130"):
         assert f"\n  {code} " in EXIT_CODES
-        assert f"\n {code} " in shown
+        assert command or f"\n   {code} " in shown
+    assert not command or "Exit codes: see david --help." in " ".join(shown.split())
 
 
 def test_signal_handlers_are_put_back() -> None:

@@ -22,7 +22,7 @@ from david_cli.jobs.records import FOLDER
 from david_cli.jobs.scheduler import Scheduler
 from tests.jobs.crews import CrewHere
 
-FAST = ("--preset", "ultrafast", "--quiet")
+FAST = ("--encoder-preset", "ultrafast", "--quiet")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import torch
 
 from david_cli.cli.app import run
 
-FAST = ["--device", "cpu", "--preset", "ultrafast"]
+FAST = ["--device", "cpu", "--encoder-preset", "ultrafast"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_sharp_video_appears_beside_the_source(
     out, err = capsys.readouterr()
     target = source.with_name("holiday [1].sharp.mp4")
     assert out == ""
-    assert err.splitlines()[0].startswith("david: tiny on cpu, fp32, ")
+    assert err.splitlines()[0].startswith("david: tiny on cpu, ")
     assert err.splitlines()[-1].startswith(f"david: wrote {target}: 12 frames in ")
     assert [pts for pts, _ in frames_of(target)] == [pts for pts, _ in frames_of(source)]
     with av.open(str(target)) as container:

@@ -57,7 +57,7 @@ def test_deblur_says_that_it_verified(
     clip: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "out.mp4"
-    options = ["--model", str(tiny_model), "--preset", "ultrafast"]
+    options = ["--model", str(tiny_model), "--encoder-preset", "ultrafast"]
     assert run(["deblur", str(clip), "-o", str(target), "--verify", *options]) == 0
     assert "0 lost, 0 wrong" in capsys.readouterr().err
     assert target.is_file()
@@ -73,7 +73,7 @@ def test_a_failed_verification_is_an_output_error_without_a_file(
     bad = Verification((Finding("frames", "wrong", "11 of 12"),))
     monkeypatch.setattr(report, "verify_file", lambda *_, **__: bad)
     target = tmp_path / "out.mp4"
-    options = ["--model", str(tiny_model), "--preset", "ultrafast"]
+    options = ["--model", str(tiny_model), "--encoder-preset", "ultrafast"]
     code = run(["deblur", str(clip), "-o", str(target), "--verify", *options])
     assert code == OutputError.exit_code
     assert "frames: 11 of 12" in capsys.readouterr().err

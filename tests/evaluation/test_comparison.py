@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from david_cli.drawing import GAP, LABEL_HEIGHT
 from david_cli.evaluation.comparison import CROP, Comparison
-from david_cli.evaluation.figures import GAP, LABEL_HEIGHT
 from david_cli.evaluation.methods import Method
 from david_cli.evaluation.pairs import find_clips
 from tests.evaluation.folders import GREY, paint, paint_dvd

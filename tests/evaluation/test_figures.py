@@ -9,14 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from david_cli.drawing import GAP, LABEL_HEIGHT, Panel, fitted
 from david_cli.evaluation.explain import Explanation
 from david_cli.evaluation.figures import (
-    GAP,
-    LABEL_HEIGHT,
-    Panel,
     attention_sheet,
     comparison_sheet,
-    fitted,
     labelled_maps,
     weight_colors,
 )

@@ -17,10 +17,11 @@ import torch
 from PIL import Image
 
 from david_cli import deblur_video
+from david_cli.drawing import GAP, LABEL_HEIGHT
 from david_cli.errors import InputError, OutputError
 from david_cli.evaluation import figures, film
 from david_cli.evaluation.explain import Explainer
-from david_cli.evaluation.figures import GAP, LABEL_HEIGHT, draw_picture
+from david_cli.evaluation.figures import draw_picture
 from david_cli.evaluation.film import VideoSource, draw_film, frame_at
 from david_cli.evaluation.shots import PictureFolder
 from david_cli.network.david import DavidConfig

@@ -24,7 +24,7 @@ def promised(model: str) -> dict[int, float]:
 
 
 def measured(model: str, level: int) -> ClipScore:
-    deblurrer = load_deblurrer(model, device="cpu")
+    deblurrer = load_deblurrer(model, device="cpu", precision="fp32")
     (clip,) = find_clips(PAIRS, [level])
     return score_clip(clip, lambda frames: deblurrer.stream(frames, is_cut=None))
 

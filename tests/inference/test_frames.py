@@ -176,6 +176,7 @@ def test_another_picture_starts_a_scene(tmp_path: Path) -> None:
     noise = np.random.default_rng(2).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     other = Image.fromarray(noise).resize((56, 40))
     for index in range(3, 5):
+        other.putpixel((0, 0), (index, 0, 0))  # a picture of its own
         other.save(source / f"f{index}.png")
     deblurrer = FakeDeblurrer()
     run(source, deblurrer=deblurrer)

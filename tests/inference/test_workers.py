@@ -69,3 +69,11 @@ def test_crews() -> None:
     assert crew.threads is not None
     assert crew.workers * crew.threads <= max(1, torch.get_num_threads())
     assert crew_size(torch.device("cuda")) == Crew(1, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "workers"), [((640, 360), 4), ((1920, 1080), 4), ((2560, 1440), 2), ((3840, 2160), 1)]
+)
+def test_large_frames_are_fewer_at_once(size: tuple[int, int], workers: int) -> None:
+    assert Crew(4, 2).for_frames(*size) == Crew(workers, 8 // workers)
+    assert Crew(1, None).for_frames(*size) == Crew(1, None)

@@ -1,8 +1,9 @@
-"""A crew of this process: real work without the seconds that a new process takes to start."""
+"""Crews of this process: no seconds that a new process takes to start, and yet real work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -14,21 +15,14 @@ from david_cli.jobs.worker import do, load, ready
 WORKER = "here"
 
 
-class CrewHere:
-    """One worker that answers at once."""
+@dataclass
+class Mailbox:
+    """What workers that answer at once have said, until somebody asks; the rest of a crew."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.deblurrer = load(settings, "cpu")
-        self._events: list[Event] = [(WORKER, ready(self.deblurrer))]
-
-    def give(self, worker: str, task: Task) -> None:
-        def tell(message: object) -> None:
-            self._events.append((WORKER, message))  # type: ignore[arg-type]
-
-        tell(do(task, self.deblurrer, tell))
+    events: list[Event] = field(default_factory=list, init=False)
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events
 
     def __enter__(self) -> Self:
@@ -41,3 +35,18 @@ class CrewHere:
         trace: TracebackType | None,
     ) -> None:
         pass
+
+
+class CrewHere(Mailbox):
+    """One worker that answers at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.deblurrer = load(settings, "cpu")
+        self.events.append((WORKER, ready(self.deblurrer)))
+
+    def give(self, worker: str, task: Task) -> None:
+        def tell(message: object) -> None:
+            self.events.append((WORKER, message))  # type: ignore[arg-type]
+
+        tell(do(task, self.deblurrer, tell))

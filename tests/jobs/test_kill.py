@@ -81,7 +81,15 @@ def victims() -> Iterator[Victims]:
 @pytest.fixture(scope="module")
 def command(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     target = tmp_path_factory.mktemp("kill") / "out.mp4"
-    options = ["--model", str(tiny_model), "--device", "cpu", "--preset", "ultrafast", "--quiet"]
+    options = [
+        "--model",
+        str(tiny_model),
+        "--device",
+        "cpu",
+        "--encoder-preset",
+        "ultrafast",
+        "--quiet",
+    ]
     return ["deblur", str(clip), "-o", str(target), *options, "--segment", "4"]
 
 

@@ -123,7 +123,8 @@ def test_what_is_kept(job: Job, error: BaseException, frames: int, is_kept: bool
     assert only_the_output(job)
 
 
-def test_a_stop_that_is_asked_for_waits_for_the_segment(job: Job) -> None:
+def frames_until_stopped(job: Job, kept: str) -> int:
+    """Frames that are done by the time a run ends which is asked to stop after 8."""
     worker, steps = deblurrer(), 0
 
     def count(step: Progress) -> None:
@@ -131,29 +132,21 @@ def test_a_stop_that_is_asked_for_waits_for_the_segment(job: Job) -> None:
         steps = step.done
 
     with (
-        pytest.raises(Interrupted, match="2 of 4"),
+        pytest.raises(Interrupted, match=kept),
         planned(job, planned_output(job), worker, segment=SEGMENT) as plan,
     ):
         assert plan is not None
         run_plan(plan, worker, on_progress=count, stopping=lambda: steps >= 8)
-    assert steps == 12
+    return steps
+
+
+def test_a_stop_that_is_asked_for_waits_for_the_segment(job: Job) -> None:
+    assert frames_until_stopped(job, kept="2 of 4") == 12
 
 
 def test_a_stop_does_not_wait_for_long(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "PATIENCE", 0)
-    worker, steps = deblurrer(), 0
-
-    def count(step: Progress) -> None:
-        nonlocal steps
-        steps = step.done
-
-    with (
-        pytest.raises(Interrupted, match="1 of 4"),
-        planned(job, planned_output(job), worker, segment=SEGMENT) as plan,
-    ):
-        assert plan is not None
-        run_plan(plan, worker, on_progress=count, stopping=lambda: steps >= 8)
-    assert steps == 8
+    assert frames_until_stopped(job, kept="1 of 4") == 8
 
 
 # --- refused --------------------------------------------------------------------------------------
@@ -440,7 +433,7 @@ def test_a_complete_output_is_known_again(job: Job) -> None:
 
 @pytest.fixture
 def command(clip: Path, tiny_model: Path, tmp_path: Path) -> list[str]:
-    options = ["--model", str(tiny_model), "--device", "cpu", "--preset", "ultrafast"]
+    options = ["--model", str(tiny_model), "--device", "cpu", "--encoder-preset", "ultrafast"]
     return ["deblur", str(clip), "-o", str(tmp_path / "out.mp4"), *options, "--segment", "4"]
 
 
@@ -496,17 +489,17 @@ def test_plan_segment_and_join(
 
 @contextmanager
 def press_ctrl_c(at: int, times: int = 1) -> Iterator[None]:
-    """Send SIGINT to this process when it works on a frame, counted from 1."""
-    sharpen, frames = Passage._sharp_planes, 0
+    """Send SIGINT to this process when it tells of a frame, counted from 1, in the main thread."""
+    tell, frames = Passage._progress, 0
 
-    def press(self: Passage, *arguments: Any) -> Any:
+    def press(self: Passage) -> Progress:
         nonlocal frames
         frames += 1
         if frames == at:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
-        return sharpen(self, *arguments)
+        return tell(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Passage, "_sharp_planes", press)
+        patch.setattr(Passage, "_progress", press)
         yield

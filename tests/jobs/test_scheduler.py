@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 from hypothesis import given
@@ -19,16 +17,16 @@ from david_cli.jobs.crew import Event
 from david_cli.jobs.scheduler import MOST_DEATHS, Outcome, Scheduler
 from david_cli.jobs.settings import Settings
 from david_cli.jobs.tasks import Answer, Died, Failed, Finished, Order, Ready, Task
+from tests.jobs.crews import Mailbox
 
 
 @dataclass
-class FakeCrew:
+class FakeCrew(Mailbox):
     """Workers that answer as told, at once; a dead one is replaced."""
 
     answer: Callable[[Task], Answer | Died]
     workers: int = 2
     given: list[Task] = field(default_factory=list)
-    _events: list[Event] = field(default_factory=list)
     _started: int = 0
 
     def __post_init__(self) -> None:
@@ -38,29 +36,17 @@ class FakeCrew:
     def give(self, worker: str, task: Task) -> None:
         self.given.append(task)
         answer = self.answer(task)
-        self._events.append((worker, answer))
+        self.events.append((worker, answer))
         if isinstance(answer, Died):
             self._start()
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        events, self._events = self._events, []
-        assert events, "the scheduler waits for nothing"
-        return events
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
+        assert self.events, "the scheduler waits for nothing"
+        return super().wait(seconds)
 
     def _start(self) -> None:
         self._started += 1
-        self._events.append((f"fake #{self._started}", Ready("none", "cpu", "fp32", 0)))
+        self.events.append((f"fake #{self._started}", Ready("none", "cpu", "fp32", 0)))
 
 
 def orders(count: int) -> list[Order]:
@@ -152,7 +138,7 @@ def test_nothing_is_given_out_after_a_stop() -> None:
 def test_what_arrives_later_is_done_too() -> None:
     batches = [orders(2), [], [Order(Clip(Path("late.mp4")), Path("out"), Settings())]]
     crew, outcomes = FakeCrew(finished), list[Outcome]()
-    crew.wait = lambda seconds, wait=crew.wait: wait(seconds) if crew._events else []  # type: ignore[method-assign]
+    crew.wait = lambda seconds, wait=crew.wait: wait(seconds) if crew.events else []  # type: ignore[method-assign]
     with Scheduler(crew, on_outcome=outcomes.append) as scheduler:
         scheduler.run(
             arrivals=lambda: batches.pop(0) if batches else [],

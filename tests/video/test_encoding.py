@@ -219,8 +219,7 @@ def test_auto_falls_back_and_says_why(no_hardware: None, tmp_path: Path) -> None
     assert plan.encoder == "libx264"
     (note,) = plan.notes
     assert note == (
-        "no hardware encoder for h264 works here (h264_nowhere: not in this build of FFmpeg). "
-        "Encoded in software"
+        "no hardware encoder for h264 works here: encoded in software; 'david doctor' says why"
     )
 
 

@@ -98,7 +98,7 @@ def clip_mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"pix_fmt": "yuv411p"}, "libx264 cannot encode yuv411p; it takes yuv420p"),
         ({"preset": "warp"}, "libx264 refuses preset=warp"),
         ({"codec": "ffv1", "crf": 18}, "ffv1 has no --crf"),
-        ({"codec": "prores", "preset": "slow"}, "prores has no --preset"),
+        ({"codec": "prores", "preset": "slow"}, "prores has no --encoder-preset"),
         ({"options": {"x264-param": "a=b"}}, "no option 'x264-param'; try .*x264-params"),
         ({"options": {"bf": "many"}}, "libx264 refuses bf=many"),
     ],

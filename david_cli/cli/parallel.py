@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from david_cli.jobs.tasks import Message
 
 
-def run_shared(
+def run_in_parallel(
     work: Plan, deblurrer: Deblurrer, devices: Sequence[str], view: View, *, verify: bool
 ) -> Report:
     """Do what is left of a plan on several devices, and join.
@@ -41,14 +41,22 @@ def run_shared(
     done, began = len(work.journal.finished()), time.perf_counter()
     if done:
         view.note(f"resuming: {done} of {work.segments} segments are done")
-    settings = Settings(work.model, work.precision, work.tile, work.overlap, work.job.strength)
-    made = _share(work, LocalCrew(devices, settings), settings, view)
+    settings = Settings(
+        work.model,
+        work.precision,
+        work.tile,
+        work.overlap,
+        work.job.strength,
+        sharp_above=work.sharp_above,
+        engine=work.engine,
+    )
+    made = _run_all(work, LocalCrew(devices, settings), settings, view)
     report = run_plan(work, deblurrer, verify=verify, on_message=view.warn)
     seconds = time.perf_counter() - began
     return replace(report, seconds=seconds, fps=made / seconds, bottleneck="network")
 
 
-def _share(work: Plan, crew: Crew, settings: Settings, view: View) -> int:
+def _run_all(work: Plan, crew: Crew, settings: Settings, view: View) -> int:
     """Do all segments that are left; gives the number of their frames.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from david_cli.cli import options
+from david_cli.cli import checks
 from david_cli.errors import OutputError, UsageError
 
 
@@ -27,14 +27,14 @@ from david_cli.errors import OutputError, UsageError
     ],
 )
 def test_times_are_exact(text: str, seconds: Fraction) -> None:
-    assert options.parse_time("--start", text) == seconds
+    assert checks.parse_time("--start", text) == seconds
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59_999))
 def test_every_clock_time_is_read_as_its_sum(hours: int, minutes: int, millis: int) -> None:
     text = f"{hours}:{minutes:02}:{millis / 1000:06.3f}"
     expected = hours * 3600 + minutes * 60 + Fraction(millis, 1000)
-    assert options.parse_time("--end", text) == expected
+    assert checks.parse_time("--end", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,68 +42,68 @@ def test_every_clock_time_is_read_as_its_sum(hours: int, minutes: int, millis: i
 )
 def test_what_is_no_time_names_its_option(text: str) -> None:
     with pytest.raises(UsageError, match="--start"):
-        options.parse_time("--start", text)
+        checks.parse_time("--start", text)
 
 
 def test_a_span_must_hold_something() -> None:
-    assert options.parse_span(None, None) == (None, None)
-    assert options.parse_span("1", "1:00") == (1, 60)
+    assert checks.parse_span(None, None) == (None, None)
+    assert checks.parse_span("1", "1:00") == (1, 60)
     for start, end in (("2", "2"), ("3", "2"), (None, "0")):
         with pytest.raises(UsageError, match="--end"):
-            options.parse_span(start, end)
+            checks.parse_span(start, end)
 
 
 def test_tiles_are_auto_or_whole_numbers() -> None:
-    assert options.parse_tile("auto") == "auto"
-    assert options.parse_tile("0") == 0
-    assert options.parse_tile("512") == 512
+    assert checks.parse_tile("auto") == "auto"
+    assert checks.parse_tile("0") == 0
+    assert checks.parse_tile("512") == 512
     for text in ("", "big", "12.5", "0x10"):
         with pytest.raises(UsageError, match="--tile"):
-            options.parse_tile(text)
+            checks.parse_tile(text)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan"), float("inf")])
 def test_strength_is_between_nothing_and_all(strength: float) -> None:
     with pytest.raises(UsageError, match="--strength"):
-        options.parse_strength(strength)
+        checks.parse_strength(strength)
 
 
 def test_encoder_options_keep_what_follows_the_first_equals_sign() -> None:
-    assert options.parse_encoder_options(None) == {}
+    assert checks.parse_encoder_options(None) == {}
     pairs = ["tune=grain", "x264-params=aq-mode=3:me=umh", "empty=", "tune=film"]
-    assert options.parse_encoder_options(pairs) == {
+    assert checks.parse_encoder_options(pairs) == {
         "tune": "film",
         "x264-params": "aq-mode=3:me=umh",
         "empty": "",
     }
     for pair in ("tune", "=grain", ""):
         with pytest.raises(UsageError, match="--encoder-option"):
-            options.parse_encoder_options([pair])
+            checks.parse_encoder_options([pair])
 
 
 def test_an_output_names_a_file(tmp_path: Path) -> None:
-    options.check_output_file(None)
-    options.check_output_file(tmp_path / "new.mp4")
+    checks.check_output_file(None)
+    checks.check_output_file(tmp_path / "new.mp4")
     with pytest.raises(UsageError, match="standard output"):
-        options.check_output_file(Path("-"))
+        checks.check_output_file(Path("-"))
     with pytest.raises(OutputError, match="is a folder"):
-        options.check_output_file(tmp_path)
+        checks.check_output_file(tmp_path)
 
 
 def test_what_exists_is_overwritten_only_with_yes(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    assert options.may_overwrite(target, yes=False, ask=True) is False  # nothing to overwrite
+    assert checks.may_overwrite(target, yes=False, ask=True) is False  # nothing to overwrite
     target.touch()
-    assert options.may_overwrite(target, yes=True, ask=True) is True
+    assert checks.may_overwrite(target, yes=True, ask=True) is True
     with pytest.raises(OutputError, match=r"out\.mp4 exists.*--yes"):  # pytest has no terminal
-        options.may_overwrite(target, yes=False, ask=True)
+        checks.may_overwrite(target, yes=False, ask=True)
 
 
 def test_the_input_is_never_the_output(tmp_path: Path) -> None:
     source, link = tmp_path / "a.mp4", tmp_path / "link.mp4"
     source.touch()
     link.symlink_to(source)
-    options.refuse_own_input(source, tmp_path / "b.mp4")
+    checks.refuse_own_input(source, tmp_path / "b.mp4")
     for same in (source, link, tmp_path / "." / "a.mp4"):
         with pytest.raises(OutputError, match="input itself"):
-            options.refuse_own_input(source, same)
+            checks.refuse_own_input(source, same)

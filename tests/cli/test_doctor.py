@@ -1,0 +1,102 @@
+"""`david doctor`: what it prints, and that it answers where the libraries themselves are broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from david_cli.cli.app import run
+from david_cli.diagnosis import checkup
+from david_cli.diagnosis.finding import Finding
+from tests.conftest import ROOT
+
+Capture = pytest.CaptureFixture[str]
+
+
+def fine() -> Iterator[Finding]:
+    yield Finding("torch", "ok", "2.9", facts={"version": "2.9"})
+    yield Finding("gpu", "note", "none", "nothing to mend")
+
+
+def sick() -> Iterator[Finding]:
+    yield Finding("david", "problem", "damaged \x1b[2J", "copy it again", 5)
+    yield Finding("memory", "warning", "little", "close programs")
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    table: dict[str, Any] = {"libraries": (fine,)}
+    monkeypatch.setattr(checkup, "examine", lambda: list(_examined(table)))
+    return table
+
+
+def _examined(table: dict[str, Any], real: Any = checkup.examine) -> Iterator[Finding]:
+    yield from real(table)
+
+
+def test_where_all_is_well(checks: dict[str, Any], capsys: Capture) -> None:
+    assert run(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[2:] == [
+        "libraries",
+        "  ok   torch             2.9",
+        "  note gpu               none",
+        "                         -> nothing to mend",
+        "",
+        "all is well",
+    ]
+
+
+def test_the_exit_code_is_that_of_the_worst(checks: dict[str, Any], capsys: Capture) -> None:
+    checks["weights"] = (sick,)
+    assert run(["doctor"]) == 5
+    out = capsys.readouterr().out
+    assert "  FAIL david             damaged \\x1b[2J\n" in out
+    assert out.endswith("1 problem, 1 warning: exit code 5; what to do stands after ->\n")
+
+
+def test_json_holds_it_all(checks: dict[str, Any], capsys: Capture) -> None:
+    checks["weights"] = (sick,)
+    assert run(["doctor", "--json"]) == 5
+    report = json.loads(capsys.readouterr().out)
+    assert (report["schema"], report["ok"], report["exit_code"]) == (1, False, 5)
+    assert [f["topic"] for f in report["findings"]] == ["libraries"] * 2 + ["weights"] * 2
+    assert report["findings"][0]["facts"] == {"version": "2.9"}
+
+
+@pytest.mark.parametrize("version", ["2.5.1", None])
+def test_it_answers_without_a_torch_that_works(tmp_path: Path, version: str | None) -> None:
+    """A torch that fails on import, in an environment that says it is old or does not say so."""
+    (tmp_path / "torch").mkdir()
+    broken = 'raise OSError("libcudart.so.11.0: cannot open shared object file")'
+    (tmp_path / "torch" / "__init__.py").write_text(broken)
+    if version:
+        about = tmp_path / f"torch-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    ended = subprocess.run(
+        [sys.executable, "-m", "david_cli", "doctor", "--json"],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    found = json.loads(ended.stdout)["findings"]
+    (torch,) = (f for f in found if f["name"] == "torch")
+    said = "2.5.1, but david needs >=2.6" if version else "does not load: OSError: libcudart"
+    assert said in torch["what"]
+    assert "pip install" in torch["advice"]
+    topics = {f["topic"] for f in found}
+    assert topics == set(checkup.CHECKS)
+    assert next(f for f in found if f["name"] == "ffmpeg")["status"] == "ok"
+    assert "not looked at, as torch does not load" in {f["what"] for f in found}
