@@ -64,6 +64,7 @@ def here(
     defaults = finetune.FinetuneSettings.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "samples", small)
     monkeypatch.setitem(defaults, "training", quick)
+    monkeypatch.setattr(finetune, "MOST_VISITS", 2)
     monkeypatch.setattr(data, "MOST_SAMPLES", 8)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

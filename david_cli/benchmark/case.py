@@ -22,7 +22,7 @@ from david_cli.inference.device import DTYPES
 from david_cli.inference.pace import seconds_per_frame
 from david_cli.inference.pipeline import deblur_video
 from david_cli.inference.report import Report
-from david_cli.jobs.devices import usable_cores
+from david_cli.inference.workers import usable_cores
 from david_cli.network.build import Network
 
 FRAMES = {"360p": 240, "720p": 120, "1080p": 60, "4k": 30}
@@ -100,7 +100,7 @@ def _end_to_end(case: Case, deblurrer: Deblurrer, clip: Path, seconds: float) ->
     """The real thing, after a short one that loads and compiles whatever is needed once."""
     target = clip.with_name("sharp.mp4")
     _deblur(clip, target, deblurrer, WARM_UP)
-    pace = seconds_per_frame(deblurrer, *SIZES[case.size]) / deblurrer.crew.workers
+    pace = seconds_per_frame(deblurrer, *SIZES[case.size])
     frames = min(FRAMES[case.size], max(LEAST_FRAMES, round(seconds / pace)))
     cpu, start = time.process_time(), time.perf_counter()
     report = _deblur(clip, target, deblurrer, frames)

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from david_cli import __version__
-from david_cli.jobs.devices import usable_cores
+from david_cli.inference.workers import usable_cores
 
 _KIBIBYTE, _GIBIBYTE = 1 << 10, 1 << 30
 

@@ -49,7 +49,7 @@ def crew_size(device: torch.device) -> Crew:
     """What suits a device: on a CPU all cores that this process may use."""
     if device.type != "cpu":
         return Crew(1, None)
-    cores = min(torch.get_num_threads(), _cores())
+    cores = min(torch.get_num_threads(), usable_cores())
     workers = min(cores, MOST_WORKERS)
     return Crew(workers, max(1, cores // workers))
 
@@ -101,8 +101,8 @@ def map_ahead(
         yield waiting.popleft().result()
 
 
-def _cores() -> int:
-    """Cores that this process may run on, which a container or taskset may have limited."""
+def usable_cores() -> int:
+    """Cores that this process may use; a container or taskset may have left it a few."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

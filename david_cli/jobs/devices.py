@@ -8,6 +8,7 @@ import re
 import torch
 
 from david_cli.errors import UsageError
+from david_cli.inference.workers import usable_cores
 
 _PART = re.compile(r"(?P<gpu>\d+)|(?P<name>cpu|mps|cuda:\d+)(?P<times>:\d+)?", re.ASCII)
 MOST_PROCESSES = 256
@@ -57,10 +58,3 @@ def threads_each(processes: int) -> int:
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) else max(1, usable_cores() // processes)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; a container or taskset may have left it a few."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from david_cli.diagnosis import machine
@@ -193,3 +194,22 @@ def test_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {"a": ["~/clips", "~"], "b": ["/media/<user>/disk", 3, None]}
     assert anonymous(given) == expected
     assert anonymous("/home/jane.doery /opt/jane.doery") == "/home/jane.doery /opt/jane.doery"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that works")
+def test_a_gpu_that_does_not_compute_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**31))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GPU of a test")
+    monkeypatch.setattr(machine, "nvidia_driver", lambda: "570.1")
+    gpu = named(iter(machine.check_devices()), "cuda:0")
+    assert (gpu.status, gpu.exit_code) == ("problem", 6)
+    assert "--device cpu" in gpu.advice
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_is_named_with_its_driver() -> None:
+    gpu = named(machine.check_devices(), "cuda:0")
+    assert gpu.status == "ok" and f"driver {machine.nvidia_driver()}" in gpu.what

@@ -18,6 +18,7 @@ from david_cli.synthesis.report import Report
 from david_cli.synthesis.settings import PackSettings
 from david_cli.synthesis.sources import Source
 from david_cli.synthesis.windows import ClipPackSettings, make_clip_pack
+from david_cli.video.reader import VideoReader
 from tests.synthesis.photos import pan, read_png, scenery, write_photos, write_video
 
 DVD = ClipSettings(levels=(7,))
@@ -74,6 +75,32 @@ def test_seven_of_every_eight_frames_and_never_across_a_cut(
     }
     assert record["measured"]["samples"] == {"7": 10}
     assert 10 < record["measured"]["input_psnr"]["7"] < 40
+
+
+def test_a_part_of_a_video_is_averaged_as_if_it_were_all(
+    clip: Source, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    with VideoReader(clip.path) as reader:
+        rate = reader.info.rate
+    assert rate is not None
+    part = replace(clip, start=8 / rate, end=40 / rate)
+    assert pairs_of(part, tmp_path, DVD).samples == {7: 4}
+    for i in range(4):
+        truth = read_png(tmp_path / "clip" / "GT" / f"{i:05d}.png")
+        assert np.array_equal(truth, frames[8 + 3 + 8 * i])
+
+
+def test_a_cutout_is_one_square_of_every_frame(
+    clip: Source, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    pairs_of(clip, tmp_path, replace(DVD, cutout=32))
+    truths = [read_png(tmp_path / "clip" / "GT" / f"{i:05d}.png") for i in range(2)]
+    whole = [np.lib.stride_tricks.sliding_window_view(frames[i], (32, 32, 3)) for i in (3, 11)]
+    places = [
+        set(zip(*np.nonzero((views[:, :, 0] == truth).all((2, 3, 4))), strict=True))
+        for views, truth in zip(whole, truths, strict=True)
+    ]
+    assert truths[0].shape == (32, 32, 3) and places[0] & places[1]
 
 
 def test_each_level_is_what_eval_reads(clip: Source, tmp_path: Path) -> None:

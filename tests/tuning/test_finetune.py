@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from david_cli.cli.app import run
 from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import load_network, read_info, save_network
+from david_cli.training.recipe import Phase, Recipe
 from david_cli.tuning import data, finetune
 from david_cli.tuning.verdict import Verdict
 from tests.tuning.footage import write_panning
@@ -33,6 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     defaults = finetune.FinetuneSettings.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "samples", small)
     monkeypatch.setitem(defaults, "training", quick)
+    monkeypatch.setattr(finetune, "MOST_VISITS", 2)
     monkeypatch.setattr(data, "MOST_SAMPLES", 16)
     return tmp_path
 
@@ -50,7 +53,7 @@ def test_weights_numbers_and_a_picture_come_of_it(here: Path, capsys: Capture) -
     info = read_info(Path("mine.safetensors"))
     assert info.config == TINY and set(info.gain) == {"3", "7"}
     assert info.training["phases"][0]["start"] == ["tiny.safetensors"]
-    assert info.training["steps"] > 3
+    assert 3 < info.training["steps"] <= 3 + 16  # those of the model, and what samples are good for
     with Image.open("mine.png") as picture:
         assert picture.width > 4 * 64
     heads = out.splitlines()
@@ -138,3 +141,15 @@ def test_short_videos_are_named(here: Path, capsys: Capture) -> None:
     assert run(["finetune", "short.mkv", *FINETUNE[2:]]) == 3
     err = capsys.readouterr().err
     assert "short.mkv is left out" in err and "no video is long enough" in err
+
+
+def test_no_sample_is_trained_on_too_often(tmp_path: Path) -> None:
+    (tmp_path / "pack.json").write_text('{"measured": {"samples": {"3": 6, "7": 4}}}')
+    told: list[str] = []
+    watcher = SimpleNamespace(note=told.append)
+    for steps, expected in ((1000, 200), (150, 150)):
+        schedule = replace(finetune.SCHEDULE, steps=steps, batch=2)
+        recipe = Recipe("finetune", (Phase("finetune", TINY, schedule),))
+        limited = finetune._limited(recipe, [tmp_path], watcher)  # type: ignore[arg-type]
+        assert limited.phases[0].training.steps == expected
+    assert len(told) == 1 and "10 samples are good for 200 steps, not 1000" in told[0]
