@@ -165,7 +165,8 @@ def _onnx(network: Network, facts: dict[str, str], precision: ExportPrecision) -
         3: torch.export.Dim("height", **size),
         4: torch.export.Dim("width", **size),
     }
-    example = torch.zeros(2, frames, 3, 2 * stride, 3 * stride)
+    # sizes that no other dimension has: torch 2.6 takes equal ones for the same one
+    example = torch.zeros(2, frames, 3, 11 * stride, 13 * stride)
     with _quiet():
         traced = torch.export.export(
             _Whole(network).eval(), (example,), dynamic_shapes=(sizes,), strict=False

@@ -313,14 +313,14 @@ class David(nn.Module):
         """(B, T, 3, H, W) in [0, 1] -> (B, modules, H, W): the modules' weights, and only them."""
         assert self.external is not None, "one module needs no external attention"
         H, W = window.shape[-2:]
-        frames = F.pixel_unshuffle(pad_to(window, self.total_stride), self.config.unshuffle)
+        frames = self._unshuffled(window)
         maps: Tensor = self.external(frames)
         return maps[..., :H, :W]
 
     def explain(self, window: Tensor) -> Explained:
         """The same as ``forward``, with the attention maps beside the output."""
         H, W = window.shape[-2:]
-        frames = F.pixel_unshuffle(pad_to(window, self.total_stride), self.config.unshuffle)
+        frames = self._unshuffled(window)
         # (B, T, 3 r^2, H' / r, W' / r)
         external = self.external(frames) if self.external is not None else None
         restored, internal = [], []
@@ -334,6 +334,12 @@ class David(nn.Module):
             None if external is None else external[..., :H, :W],
             tuple(None if maps is None else maps[..., :H, :W] for maps in internal),
         )
+
+    def _unshuffled(self, window: Tensor) -> Tensor:
+        """(B, T, 3, H, W) -> (B, T, 3 r^2, H' / r, W' / r), padded to the total stride."""
+        padded, factor = pad_to(window, self.total_stride), self.config.unshuffle
+        # torch.export cannot trace one by 1 for all sizes
+        return F.pixel_unshuffle(padded, factor) if factor > 1 else padded
 
 
 def _mix(restored: Any, maps: Tensor | None) -> Tensor:
