@@ -67,12 +67,14 @@ def _section(command: TyperCommand, context: typer.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"## {context.command_path}\n\n```text\n{usage}\n```\n"
     yield f"{markdown(command.help or '')}\n"
-    panels: dict[str, list[str]] = {}
+    panels: dict[str, list[str]] = {"Arguments": []}  # first, as in --help
     for param in command.params:
         if isinstance(param, TyperOption | TyperArgument) and not param.hidden:
             default = "Arguments" if isinstance(param, TyperArgument) else "Options"
             panels.setdefault(param.rich_help_panel or default, []).append(_row(param, context))
     for panel, rows in panels.items():
+        if not rows:
+            continue
         yield f"| {panel} | |\n|---|---|\n" + "\n".join(rows) + "\n"
     examples = (command.epilog or "").partition(EXAMPLES)[2].partition("\n\n")[0]
     lines = [line.strip() for line in examples.splitlines() if line.strip()]

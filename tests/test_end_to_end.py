@@ -384,6 +384,18 @@ def test_arrays_become_arrays_and_tensors_tensors() -> None:
         torch.testing.assert_close(after, before * 0.5 + 0.25)
 
 
+@pytest.mark.parametrize("sharp_above", [None, 0.0])
+def test_what_comes_out_may_be_changed_in_place(sharp_above: float | None) -> None:
+    """By who asked for it, while the frame that went in is still in the windows of others."""
+    frames = [torch.rand(3, 16, 16) for _ in range(6)]
+    before = [frame.clone() for frame in frames]
+    deblurrer = known_deblurrer()
+    deblurrer.sharp_above = sharp_above
+    for sharp in deblur_frames(frames, deblurrer):
+        sharp.zero_()
+    assert all(map(torch.equal, frames, before))
+
+
 def test_frames_come_lazily_and_sizes_may_change() -> None:
     taken = 0
 
@@ -393,9 +405,11 @@ def test_frames_come_lazily_and_sizes_may_change() -> None:
             taken += 1
             yield torch.full((3, 16, 16 if taken <= 10 else 24), 0.5)
 
-    sharp = deblur_frames(endless(), known_deblurrer())
+    deblurrer = known_deblurrer()
+    sharp = deblur_frames(endless(), deblurrer)
     first = next(sharp)
-    assert taken <= 5, "no more than the right half of the window may be read ahead"
+    ahead = 3 + deblurrer.crew.workers
+    assert taken <= ahead, "the right half of the window, and one frame for each worker"
     shapes = [tuple(first.shape), *(tuple(next(sharp).shape) for _ in range(11))]
     assert shapes == [(3, 16, 16)] * 10 + [(3, 16, 24)] * 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import shlex
 import signal
 import sys
@@ -50,6 +51,9 @@ from david_cli.files import DISK_FULL
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+_PARSER = re.compile(r"Value error, |, unable to (parse|interpret)[\w ]*[a-z]")
+"""What Typer's messages tell of its own ways."""
 
 HELP = """
 Turn shaky, motion-blurred footage sharp.
@@ -251,7 +255,7 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 def _usage(error: typer.TyperException) -> str:
     """Typer's message, and the help that would have avoided it; empty where help was shown."""
-    message = " ".join(error.format_message().split())
+    message = _PARSER.sub("", " ".join(error.format_message().split()))
     context = getattr(error, "ctx", None)
     if not message or context is None:
         return message

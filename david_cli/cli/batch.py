@@ -44,7 +44,7 @@ def batch(
             "--output",
             "-o",
             metavar="OUT_DIR",
-            help="The folder for the results; folders of IN are made in it again.",
+            help="The folder for the results; folders in DIR are made in it again.",
             show_default=False,
         ),
     ],

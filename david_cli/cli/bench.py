@@ -34,8 +34,8 @@ def bench(
         typer.Option(
             "--size",
             metavar="LIST",
-            help="Of 360p, 720p, 1080p and 4k. Default: 360p,720p on a CPU, 720p,1080p,4k on a "
-            "GPU.",
+            help="Some of 360p, 720p, 1080p and 4k. Default: 360p,720p on a CPU, 720p,1080p,4k "
+            "on a GPU.",
             rich_help_panel=WHAT_PANEL,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def bench(
         typer.Option(
             "--precision",
             metavar="LIST",
-            help="Of auto, fp32, fp16 and bf16.",
+            help="Some of auto, fp32, fp16 and bf16.",
             rich_help_panel=WHAT_PANEL,
         ),
     ] = "auto",
@@ -53,7 +53,7 @@ def bench(
         typer.Option(
             "--engine",
             metavar="LIST",
-            help="Of auto, torch and openvino.",
+            help="Some of auto, torch and openvino.",
             rich_help_panel=WHAT_PANEL,
         ),
     ] = "auto",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,8 +28,8 @@ HELP = """Show options that are set in files and variables, and the presets.
 david.toml is read from the working directory or the nearest folder above it (the project's),
 then from your settings folder (yours). Every option can stand there by its name, and in a
 variable: DAVID_DEBLUR_CRF for [bold]david deblur --crf[/bold], DAVID_MODEL for all commands. A
-flag wins over a variable, that over the project's file, that over yours. On the command line,
---no-verify takes back what a file has set.
+flag wins over a variable, a variable over --preset, that over the project's file, and that over
+yours. What a file has switched on, --no- takes back: --no-verify. docs/configuration.md has more.
 
 [bold]Examples[/bold]
   david config show
@@ -62,7 +63,7 @@ def show(
     """Show the value of every option, and where each is from.
 
     Without a command: only what files and variables set, for all commands. Options after the
-    command are read as the command would read them; nothing is run.
+    command are tried as if it were run, and a value that cannot be is refused; nothing is run.
 
     [bold]Examples[/bold]
       david config show
@@ -79,14 +80,14 @@ def show(
         for name in ([command] if command else words)
     }
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, **_facts(rows)}, indent=2))
+        typer.echo(json.dumps({"schema": SCHEMA, **_facts(rows)}, indent=2, default=str))
         return
     for line in _lines({name: found for name, found in rows.items() if found}):
         typer.echo(one_line(line))
 
 
 def path(as_json: options.JsonOption = False) -> None:
-    """Print where david.toml is looked for, the file that decides first above.
+    """List the places of david.toml, the one that decides first at the top.
 
     [bold]Examples[/bold]
       david config path
@@ -107,7 +108,7 @@ def path(as_json: options.JsonOption = False) -> None:
 
 
 def presets(context: typer.Context, as_json: options.JsonOption = False) -> None:
-    """List the presets for --preset, david's and those of the files, and what they set.
+    """List david's presets and yours, and what each sets.
 
     [bold]Examples[/bold]
       david config presets
@@ -143,14 +144,22 @@ def _group(context: typer.Context) -> ConfigurableGroup:
 
 def _rows(command: ConfigurableCommand, name: str, context: typer.Context) -> Iterator[Row]:
     """Every option of a command with these arguments, resolved as a run would have it."""
-    parent = context.find_root()
-    probe = typer.Context(command, info_name=name, parent=parent, resilient_parsing=True)
-    command.resolve(probe, context.args)
+    tried = copy(command)
+    tried.params = [_optional(param) for param in command.params]
+    probe = typer.Context(tried, info_name=name, parent=context.find_root())
+    tried.resolve(probe, list(context.args))
     for key, option in command.keys.items():
         source = probe.get_parameter_source(option.name)
         typed = source is not None and source.name == "COMMANDLINE"
         origin = "command line" if typed else command.origin(probe, key)
         yield Row(key, probe.params[option.name], origin)
+
+
+def _optional(param: Any) -> Any:
+    """A parameter that may be left out, as nothing will be run."""
+    param = copy(param)
+    param.required = False
+    return param
 
 
 def _facts(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from typer import BadParameter
 from typer.core import TyperOption
@@ -45,7 +46,13 @@ class ConfigurableCommand(HelpfulCommand):
     def described(self) -> dict[str, Option]:
         """Key -> the option, for `Words`."""
         return {
-            key: Option(option.name, option.help or "", option.is_flag, option.multiple)
+            key: Option(
+                option.name,
+                option.help or "",
+                option.is_flag,
+                option.multiple,
+                _is_path(option),
+            )
             for key, option in self.keys.items()
         }
 
@@ -126,11 +133,13 @@ class ConfigurableCommand(HelpfulCommand):
         return {k: probe.params[option.name] for k, option in options if option.name in names}
 
     def _notes(self, ctx: Any, message: str) -> Iterator[str]:
-        """Of options that an error names and nobody typed: where they are from."""
-        for word in dict.fromkeys(_OPTION.findall(message)):
-            origin = self.origin(ctx, word.removeprefix("--"))
-            if origin:
-                yield f"{word} is set by {origin}"
+        """Where options are from that nobody typed and an error names, or names the values of."""
+        named = _OPTION.findall(message)
+        for key, option in self.keys.items():
+            if f"--{key}" in named or _stands_in(message, ctx.params.get(option.name)):
+                origin = self.origin(ctx, key)
+                if origin:
+                    yield f"--{key} is set by {origin}"
 
 
 class ConfigurableGroup(HelpfulGroup):
@@ -160,6 +169,17 @@ def warn_of_variables(words: Words) -> None:
 
         for name, advice in unknown.items():
             print_line(stderr_console(), "warning", f"{name} is set and means nothing; {advice}")
+
+
+def _stands_in(message: str, value: object) -> bool:
+    """Whether a text is one of the words of a message: a codec that is unknown, a missing file."""
+    word = str(value) if isinstance(value, str | Path) else ""
+    return len(word) > 1 and bool(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message))
+
+
+def _is_path(option: TyperOption) -> bool:
+    annotation = option.type_descriptor.annotation
+    return Path in (annotation, *get_args(annotation))
 
 
 def key_of(option: Any) -> str:

@@ -7,10 +7,13 @@ time it is read, so that a slip of the pen never goes unnoticed.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, time
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -72,9 +75,11 @@ def config_paths() -> list[Path]:
     """
     named = os.environ.get(FILE_VARIABLE)
     if named:
-        path = Path(named)
+        path = Path(os.path.expanduser(named))
         if not path.exists():
-            raise UsageError(f"{FILE_VARIABLE}={named}: no such file; see 'david config path'")
+            raise UsageError(
+                f"{FILE_VARIABLE}={named}: no such file; name one that is there or unset it"
+            )
         return [path]
     found = project_file()
     user = user_file()
@@ -100,7 +105,8 @@ def read_config(path: Path, words: Words) -> ConfigFile:
     import tomllib
 
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Windows editors begin a file with a mark of its encoding
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as err:
         raise UsageError(f"{path}: {err.strerror or err}; see 'david config path'") from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
@@ -132,7 +138,7 @@ def _shared(path: Path, said: Mapping[str, object], words: Words) -> Iterator[tu
                     f"{path}: {name} is not an option of all commands alike; "
                     f"write it under [{'] or ['.join(having)}]"
                 )
-            raise unknown_key(name, f"{path}", words.shared)
+            raise unknown_key(name, f"{path}", chain.from_iterable(words.commands.values()))
         yield key, _value(path, name, raw, words, words.shared[key])
 
 
@@ -167,6 +173,11 @@ def _value(
     option = words.option(canonical(label.rpartition(" ")[2]), commands)
     assert option is not None
     try:
-        return option.value(raw)
+        return option.value(raw, path.parent)
     except ValueError as err:
-        raise UsageError(f"{path}: {label} = {raw!r}: {err}") from None
+        raise UsageError(f"{path}: {label} = {_as_written(raw)}: {err}") from None
+
+
+def _as_written(raw: object) -> str:
+    """A value as TOML has it, more or less."""
+    return str(raw) if isinstance(raw, date | time) else json.dumps(raw, default=str)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from david_cli.cli.config_files import ConfigFile
 from david_cli.cli.config_words import Value, Words
-from david_cli.cli.presets import preset_values
+from david_cli.cli.presets import PRESETS, preset_values
 
 SILENCES = {
     "lossless": ("crf", "match-source"),
@@ -78,21 +78,33 @@ def _places(
 ) -> Iterator[_Place]:
     takes_presets = "preset" in words.commands[command]
     named = said.get("preset") if takes_presets else None
+    tables = [_tables(command, file, words) for file in files]
+    has_codec = any("codec" in table for pair in tables for table in pair)
     if named is not None:
-        yield _preset(str(named), f"--preset {named}", files)
-    for file in files:
-        own = file.commands.get(command, {})
-        shared = {k: v for k, v in file.shared.items() if command in words.shared[k]}
+        yield _preset(str(named), f"--preset {named}", files, has_codec=has_codec)
+    for file, (own, shared) in zip(files, tables, strict=True):
         yield _Place(str(file.path), own)
         yield _Place(str(file.path), shared)
         inside = own.get("preset", shared.get("preset"))
         if takes_presets and named is None and inside is not None:
             named = inside
-            yield _preset(str(named), f"{file.path}", files)
+            yield _preset(str(named), f"{file.path}", files, has_codec=has_codec)
 
 
-def _preset(name: str, asked_by: str, files: Sequence[ConfigFile]) -> _Place:
-    return _Place(f"preset {name}", preset_values(name, own_presets(files), asked_by))
+def _tables(
+    command: str, file: ConfigFile, words: Words
+) -> tuple[Mapping[str, Value], Mapping[str, Value]]:
+    """What a file says to this command alone, and to all that share an option."""
+    shared = {k: v for k, v in file.shared.items() if command in words.shared[k]}
+    return file.commands.get(command, {}), shared
+
+
+def _preset(name: str, asked_by: str, files: Sequence[ConfigFile], *, has_codec: bool) -> _Place:
+    """The crf of a preset of david's own is meant for the codec that david or the preset takes."""
+    values = preset_values(name, own_presets(files), asked_by)
+    if has_codec and name in PRESETS and "codec" not in values:
+        values = {key: value for key, value in values.items() if key != "crf"}
+    return _Place(f"preset {name}", values)
 
 
 def _silenced(said: Mapping[str, object]) -> set[str]:

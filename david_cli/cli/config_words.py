@@ -5,9 +5,11 @@ An option is known by its long name without the dashes (``pix-fmt``); underscore
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from david_cli.errors import UsageError
 
@@ -15,6 +17,8 @@ PREFIX = "DAVID_"
 """What the name of every environment variable begins with."""
 FILE_VARIABLE = "DAVID_CONFIG"
 """The variable that names the one file to read instead of those that are looked for."""
+WEIGHTS = ".safetensors"
+"""How the name of a file ends where an option takes a name or a file."""
 
 Value = bool | str | list[str]
 """What an option may be: a flag, or words as they would stand on the command line."""
@@ -31,9 +35,15 @@ class Option:
     """Whether it takes no value."""
     several: bool
     """Whether it may be given several times."""
+    path: bool = False
+    """Whether it names a file or a folder."""
 
-    def value(self, raw: object) -> Value:
+    def value(self, raw: object, folder: Path) -> Value:
         """What TOML says, as the command line would say it.
+
+        Args:
+            raw: of the file.
+            folder: of the file, which paths in it start from.
 
         Raises:
             ValueError: it is no value of such an option; the message says what would be.
@@ -43,8 +53,14 @@ class Option:
                 return raw
             raise ValueError("takes true or false")
         if self.several:
-            return [_word(part) for part in (raw if isinstance(raw, list) else [raw])]
-        return _word(raw)
+            parts = raw if isinstance(raw, list) else [raw]
+            return [self._placed(_word(part), folder) for part in parts]
+        return self._placed(_word(raw), folder)
+
+    def _placed(self, word: str, folder: Path) -> str:
+        """A path from the folder of the file; other words, `-` and weights by name as they are."""
+        is_path = self.path or word.endswith(WEIGHTS)
+        return str(folder / os.path.expanduser(word)) if is_path and word not in ("", "-") else word
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _word(raw: object) -> str:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise ValueError("takes a text or a number")
+        raise ValueError("takes a text or a number; texts stand in quotes")
     return str(raw)
 
 

@@ -246,7 +246,7 @@ MatchSourceOption = Annotated[
     typer.Option(
         "--match-source",
         metavar="",
-        help="Encode like IN: its codec, profile, bit depth, key frames and bit rate.",
+        help="Encode like the source: its codec, profile, bit depth, key frames and bit rate.",
         rich_help_panel=ENCODING_PANEL,
     ),
 ]
@@ -356,8 +356,9 @@ VerifyOption = Annotated[
     typer.Option(
         "--verify",
         metavar="",
-        help="Decode the finished file and compare it with IN before it gets its name: frames, "
-        "times, colours, sound and all the rest. What fails is an error (4) and leaves no file.",
+        help="Decode the finished file and compare it with its source before it gets its name: "
+        "frames, times, colours, sound and all the rest. What fails is an error (4) and leaves no "
+        "file.",
     ),
 ]
 ReportOption = Annotated[

@@ -61,8 +61,8 @@ def preset_values(
             f"david's presets are {listed(known)}"
         )
     raise UsageError(
-        f"{origin}: no preset is called {name!r}; {suggestion(name, known)} "
-        f"There are {listed(known)}"
+        f"{origin}: no preset is called {name!r}; there are {listed(known)}; "
+        f"{suggestion(name, known)}"
     )
 
 

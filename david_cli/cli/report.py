@@ -15,6 +15,7 @@ from david_cli.cli.counter import Counter
 from david_cli.cli.progress import View, print_line, stderr_console
 from david_cli.cli.verify import DIFFERENT
 from david_cli.errors import DavidError, InputError, OutputError, UsageError
+from david_cli.files import missing
 
 if TYPE_CHECKING:
     from david_cli.inference.report import Report as RunReport
@@ -90,7 +91,7 @@ def report(
     Frames before and after under a slider, sharpness over time, files, streams kept and lost,
     and what the run recorded of itself: settings, versions, speed, warnings. Only a run with
     `david deblur --report` records these; of any other the page shows what the files tell. The
-    page is one file, loads nothing from anywhere, and prints.
+    page is one file, loads nothing from anywhere, and can be printed.
 
     [bold]Examples[/bold]
       david report holiday.sharp.mp4
@@ -159,7 +160,7 @@ class RunReports:
         source, file = given["source"], given["report_file"]
         targets = (*(default_report(result),) * given["with_report"], *(file,) * (file is not None))
         if targets and checks.STANDARD in (source, result):
-            raise UsageError("a report reads both files again: not through a pipe")
+            raise UsageError("--report and --report-file read both files again: not through a pipe")
         if not given["dry_run"]:
             _check_targets(
                 targets, (source, result), yes=given["yes"], ask=given["progress"] != "json"
@@ -203,6 +204,9 @@ class RunReports:
                 view.note(f"wrote {target}")
         except DavidError as err:
             raise type(err)(f"{self.result} is complete, but has no report: {err}") from err
+        except KeyboardInterrupt:
+            view.warn(f"{self.result} is complete, but has no report: 'david report' makes one")
+            raise
 
 
 def _part(span: tuple[Fraction | None, Fraction | None]) -> str:
@@ -262,6 +266,8 @@ def _pair(
     from david_cli.review.report_record import find_source
 
     found = find_source(result, run) if source is None else source
+    if found is None and not result.exists():
+        raise InputError(missing(result))
     if found is None:
         raise UsageError(f"nothing tells what {result} was made of: give --source")
     if run is not None and span == (None, None):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ from david_cli.inference.memory import (
 from david_cli.inference.tiling import Area, run_tiles, tile_grid
 from david_cli.inference.window import sliding_windows
 from david_cli.inference.workers import Crew, at_work, crew_size, map_ahead
+from david_cli.network.fast import is_fast
 from david_cli.network.weights import load_network
 from david_cli.scenes import is_scene_cut
 from david_cli.sharpness import sharpness
@@ -169,7 +171,9 @@ class Deblurrer:
 
         Counted as such: ask when it is about to be delivered.
         """
-        if self.sharp_above is None or sharpness(self.rgb_of(entered)[0]) <= self.sharp_above:
+        if self.sharp_above is None:
+            return False
+        if not sharpness(self.rgb_of(entered)[0]) > self.sharp_above:  # NaN is for the guard
             return False
         self._count(sharp=1)
         return True
@@ -198,10 +202,11 @@ class Deblurrer:
         frames: Iterable[Tensor],
         is_cut: Callable[[Tensor, Tensor], bool] | None = is_scene_cut,
     ) -> Iterator[Tensor]:
-        """Deblur frames lazily and in order, as many at once as the crew has workers.
+        """Deblur frames lazily and in order, as many at once as suit the first one's size.
 
         Args:
-            frames: (3, H, W) RGB, nominally in [0, 1]. A change of size starts a new scene.
+            frames: (3, H, W) RGB, nominally in [0, 1], which must stay as they are while they are
+                in a window. A change of size starts a new scene.
             is_cut: whether a new scene starts between two neighbouring frames; None for never.
 
         Yields:
@@ -211,10 +216,20 @@ class Deblurrer:
         def starts_scene(a: _Framed, b: _Framed) -> bool:
             return a.rgb.shape != b.rgb.shape or (is_cut is not None and is_cut(a.rgb, b.rgb))
 
-        framed = (_Framed(frame, self.enter(frame[None])) for frame in frames)
+        crew, begun = self._begin(frames)
+        framed = (_Framed(frame, self.enter(frame[None])) for frame in begun)
         windows = sliding_windows(framed, radius=self.frames // 2, is_cut=starts_scene)
-        with at_work(self.crew) as pool:
-            yield from map_ahead(pool, self._restore_framed, windows, self.crew.workers - 1)
+        with at_work(crew) as pool:
+            yield from map_ahead(pool, self._restore_framed, windows, crew.workers - 1)
+
+    def _begin(self, frames: Iterable[Tensor]) -> tuple[Crew, Iterator[Tensor]]:
+        """The crew that suits the first frame's size, and all the frames."""
+        rest = iter(frames)
+        first = next(rest, None)
+        if first is None:
+            return self.crew, rest
+        height, width = first.shape[-2:]
+        return self.crew.for_frames(width, height), chain((first,), rest)
 
     def _restore_framed(self, window: Sequence[_Framed]) -> Tensor:
         centre = window[self.frames // 2].entered
@@ -306,7 +321,8 @@ def load_deblurrer(
         model: a shipped name, a weights file, or ``auto``: ``david`` on a GPU, ``david-lite`` on a
             CPU.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first GPU, else the CPU.
-        precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: fp16 on CUDA, fp32 elsewhere.
+        precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: what the device is fast in, see
+            `resolve_precision`.
         tile: largest tile edge in pixels, 0 for whole frames, or ``auto``: what memory holds.
         overlap: pixels that neighbouring tiles share.
         sharp_above: frames sharper than this (see ``david_cli.sharpness``) are left as they are,
@@ -354,7 +370,7 @@ def prepare_deblurrer(
     return Deblurrer(
         network,
         device=place,
-        precision=resolve_precision(precision, place),
+        precision=_precision_for(network, precision, place),
         tile=None if tile == "auto" else _as_pixels(tile),
         overlap=overlap,
         guard=guard,
@@ -362,6 +378,12 @@ def prepare_deblurrer(
         sharp_above=sharp_above,
         engine=resolve_engine(engine, place),
     )
+
+
+def _precision_for(network: Network, name: str, device: torch.device) -> Precision:
+    """``auto`` is bf16 only for networks that tell the change: in a whole picture it is 8 bits."""
+    found = resolve_precision(name, device)
+    return "fp32" if name == "auto" and found == "bf16" and not is_fast(network) else found
 
 
 def check_tile(tile: int | None, overlap: int, stride: int) -> None:

@@ -49,6 +49,8 @@ Stage = Literal["decode", "network", "encode"]
 T = TypeVar("T")
 _Picture = tuple[Path, StillImage, Tensor]
 """A file, what is in it, and its RGB or the change of that: (3, H, W) on the CPU."""
+_Inside = tuple[Run[tuple[Path, StillImage]], Tensor]
+"""Files that show one picture, and what the network sees of it, once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -214,13 +216,14 @@ def _changes(pictures: Iterable[_Picture], deblurrer: Deblurrer) -> Iterator[_Pi
     Yields:
         RGB (3, H, W) on the CPU, in the picture's own transfer.
     """
-    inside: deque[tuple[Run[_Picture], Tensor]] = deque()  # those in the window and those in work
+    inside: deque[_Inside] = deque()  # those in the window and those in work
 
     def enter() -> Iterator[Tensor]:
         for run in runs(pictures, _is_repeat):
             _, image, rgb = run.items[0]
             seen = to_learned_range(rgb.to(deblurrer.device), image.transfer)
-            inside.append((run, seen))
+            files = tuple((path, image) for path, image, _ in run.items)
+            inside.append((Run(files, run.goes_on), seen))
             yield seen
 
     change = torch.empty(0)
@@ -229,7 +232,7 @@ def _changes(pictures: Iterable[_Picture], deblurrer: Deblurrer) -> Iterator[_Pi
         if not run.goes_on:
             change = change_in_source(sharp.float(), seen, run.items[0][1].transfer).cpu()
         deblurrer.events.repeated += len(run.items) - (not run.goes_on)
-        yield from ((path, image, change) for path, image, _ in run.items)
+        yield from ((path, image, change) for path, image in run.items)
     assert not inside, "the window must give every frame back"
 
 

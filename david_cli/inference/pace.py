@@ -35,8 +35,9 @@ def seconds_per_frame(deblurrer: Deblurrer, width: int, height: int, enough: flo
     trials = _tiled_pixels(deblurrer, width, height) / (rows * columns)
     began = time.perf_counter()
     attempts: list[float] = []
-    at_once = [window] * deblurrer.crew.workers
-    with at_work(deblurrer.crew) as pool:
+    crew = deblurrer.crew.for_frames(width, height)
+    at_once = [window] * crew.workers
+    with at_work(crew) as pool:
         while len(attempts) < _LEAST or time.perf_counter() - began < _SECONDS:
             start = time.perf_counter()
             for output in pool.map(deblurrer, at_once):

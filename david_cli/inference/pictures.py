@@ -48,6 +48,7 @@ def _as_rgb(frame: Tensor | NDArray[np.uint8]) -> Tensor:
 
 def _like(frame: F, restored: Tensor) -> F:
     if isinstance(frame, Tensor):
-        return restored.to(frame.device, frame.dtype)
+        # A copy may be changed in place: it is no inference tensor, and no frame in a window.
+        return restored.to(frame.device, frame.dtype, copy=True)
     codes = (restored * 255).round().clamp(0, 255).to(torch.uint8)
     return codes.permute(1, 2, 0).contiguous().cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 PLAN = "plan.json"
@@ -16,7 +17,7 @@ def state_folder(target: Path) -> Path:
 
 def short_name(file: Path) -> str:
     """A file's name, shortened where what is to be added would make it too long for a name."""
-    name = file.name
-    if len(name.encode()) <= _LONGEST_NAME:
+    name, stored = file.name, os.fsencode(file.name)  # which need not be UTF-8
+    if len(stored) <= _LONGEST_NAME:
         return name
-    return f"{name[:40]}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[:40]}.{hashlib.sha256(stored).hexdigest()[:8]}"

@@ -12,7 +12,6 @@ and on a CPU the activations run inside of oneDNN's convolutions. `FastNetwork` 
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
@@ -114,8 +113,10 @@ class FastNetwork:
         return total
 
     def _counts(self, weight: Tensor | None) -> bool:
-        """Whether a part whose attention is ``weight`` must be computed."""
-        return weight is None or not self.negligible or float(weight.amax()) > self.negligible
+        """Whether a part whose attention is ``weight`` must be computed; NaN leaves out nothing."""
+        if weight is None or not self.negligible:
+            return True
+        return not float(weight.amax()) <= self.negligible
 
     def _maps(self, attention: _FastUNet | None, stacks: _Stacks) -> Tensor | None:
         """(B, maps, H, W) float32."""
@@ -289,14 +290,22 @@ class _Buffers(threading.local):
     """
 
     def __init__(self) -> None:
+        self._size: tuple[int, ...] = ()
         self._kept: dict[int, Tensor] = {}
 
-    def get(self, part: int, like: Tensor, count: int) -> Tensor:
-        """(count,) of ``like``'s dtype and device; valid until the next call with this ``part``."""
-        kept = self._kept.get(part)
-        if kept is None or kept.numel() < count or kept.device != like.device:
-            kept = self._kept[part] = like.new_empty(count)
-        return kept[:count]
+    def get(self, frames: int, like: Tensor) -> Tensor:
+        """(B, h, w, frames * C) for frames ``like`` (B, h, w, C); valid until asked for again.
+
+        All tiles of a video have one size. Another one may come because memory ran out: what was
+        kept for the last goes first.
+        """
+        B, h, w, C = like.shape
+        if self._size != (B, h, w):
+            self._size = (B, h, w)
+            self._kept.clear()
+        if frames not in self._kept:
+            self._kept[frames] = like.new_empty(B, h, w, frames * C)
+        return self._kept[frames]
 
 
 class _Stacks:
@@ -315,7 +324,5 @@ class _Stacks:
     def _stack(self, frames: int) -> Tensor:
         first = (len(self._window) - frames) // 2
         parts = [x.permute(0, 2, 3, 1) for x in self._window[first : first + frames]]
-        B, h, w, C = parts[0].shape
-        buffer = self._buffers.get(frames, parts[0], math.prod((B, h, w, frames * C)))
-        stacked = torch.cat(parts, 3, out=buffer.view(B, h, w, frames * C))
+        stacked = torch.cat(parts, 3, out=self._buffers.get(frames, parts[0]))
         return stacked.permute(0, 3, 1, 2)

@@ -68,9 +68,11 @@ def _tiles(report: Report) -> Iterable[str]:
         yield _tile(duration(run.seconds), "run time")
         yield _tile(fps(run.fps), f"limited by {stage(run.bottleneck)}" if run.bottleneck else "")
     yield _tile(_gain(before, after), "median sharpness")
-    yield _tile(f"{len(report.losses)}", "things lost", "warn" if report.losses else "good")
+    lost = len(report.losses)
+    yield _tile(f"{lost}", "thing lost" if lost == 1 else "things lost", "warn" if lost else "good")
     if run:
-        yield _tile(f"{len(run.warnings)}", "warnings", "warn" if run.warnings else "good")
+        said = len(run.guard.lines()) + len(run.warnings) + len(run.notes)  # as on the terminal
+        yield _tile(f"{said}", "warning" if said == 1 else "warnings", "warn" if said else "good")
     if report.findings is not None:
         wrong = sum(row.verdict == "wrong" for row in report.findings)
         yield _tile(

@@ -170,6 +170,11 @@ def test_lists_and_numbers(
         ("[model]\nname = 3", ("no command", "'model'")),
         ("[presets]\nweb = 3", ("[presets.NAME]",)),
         ("retry = 2", ("retry", "[batch]")),
+        ("codec = 'h266'", ("unknown codec 'h266'", "--codec is set by")),
+        ("progress = 'Json'", ("'--progress': 'Json' is not one of",)),
+        ("retri = 2", ("did you mean retry?",)),
+        ("start = 00:01:20", ("start = 00:01:20", "in quotes")),
+        ("preset = ''", ("there are fast, balanced, best and archive;",)),
         ("lossless = 'yes'", ("lossless", "true or false")),
         ("crf = true", ("crf", "a text or a number")),
         ("crf = [1]", ("crf", "a text or a number")),
@@ -216,6 +221,57 @@ def test_errors_of_flags_name_no_file(project: Path, capsys: pytest.CaptureFixtu
     (project / "david.toml").write_text("tile = 'auto'")
     assert "set by" not in refused(["deblur", "a.mp4", "--tile", "x"], capsys)
     assert "encoder-preset medium" in refused(["deblur", "a", "--preset", "medium"], capsys)
+
+
+@pytest.mark.parametrize("arguments", [["--crf", "x"], ["--tile", "8", "--verfy"], ["a", "b"]])
+def test_show_refuses_what_the_command_would(
+    arguments: list[str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(["config", "show", "deblur", *arguments], capsys)
+
+
+def test_show_names_the_file_of_a_value_that_cannot_be(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "david.toml").write_text("crf = 'good'")
+    assert str(project / "david.toml") in refused(["config", "show"], capsys)
+
+
+def test_files_of_other_editors_are_read(
+    project: Path, shown: Callable[..., dict[str, Any]]
+) -> None:
+    """With a byte order mark and line ends of Windows."""
+    (project / "david.toml").write_bytes(b"\xef\xbb\xbfmodel = 'david'\r\n[deblur]\r\ncrf = 12\r\n")
+    assert (shown("deblur")["model"][0], shown("deblur")["crf"][0]) == ("david", 12.0)
+
+
+def test_paths_start_from_the_folder_of_their_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch, shown: Callable[..., dict[str, Any]]
+) -> None:
+    (project / "david.toml").write_text(
+        "model = 'mine.safetensors'\n[deblur]\noutput = '-'\nreport-file = '~/r.html'\n"
+        "[plan]\noutput = 'out/a.mkv'\nmodel = 'david'\n[synth]\nphotos = ['a', '/b']\n"
+    )
+    (project / "day1").mkdir()
+    monkeypatch.chdir(project / "day1")
+    assert shown("deblur")["model"][0] == str(project / "mine.safetensors")
+    assert shown("deblur")["output"][0] == "-"
+    assert shown("deblur")["report-file"][0] == os.path.expanduser("~/r.html")
+    assert shown("plan")["output"][0] == str(project / "out" / "a.mkv")
+    assert shown("plan")["model"][0] == "david"
+    assert shown("synth")["photos"][0] == [str(project / "a"), os.path.abspath("/b")]
+
+
+def test_the_crf_of_a_preset_is_not_for_the_codec_of_a_file(
+    project: Path, shown: Callable[..., dict[str, Any]]
+) -> None:
+    """ProRes has none; AV1 has another scale. A preset of one's own means what it says."""
+    assert shown("deblur", "--preset", "best")["crf"][0] == 12
+    (project / "david.toml").write_text("codec = 'prores'\n[presets.mine]\ncrf = 20\n")
+    found = shown("deblur", "--preset", "best")
+    assert (found["crf"][0], found["codec"][0], found["model"][0]) == (None, "prores", "david")
+    assert shown("deblur", "--preset", "mine")["crf"][0] == 20
+    assert shown("deblur", "--preset", "archive")["codec"][0] == "ffv1"
 
 
 def test_a_variable_that_means_nothing_is_named(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,27 @@ def test_a_report_that_fails_leaves_the_video(
     assert holiday.with_name("holiday.sharp.mp4").is_file()
 
 
+def test_a_report_that_is_stopped_leaves_the_video_and_says_so(
+    deblur: Any, holiday: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(review, "make_report", stopped)
+    assert deblur("--report", "--quiet") == 128 + signal.SIGINT
+    assert "is complete, but has no report: 'david report'" in capsys.readouterr().err
+    assert holiday.with_name("holiday.sharp.mp4").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names elsewhere are Unicode")
+def test_names_need_not_be_unicode(holiday: Path, tiny_model: Path) -> None:
+    odd = holiday.rename(holiday.with_name(os.fsdecode(b"bad\xff.mp4")))
+    fast = ["--model", str(tiny_model), "--device", "cpu", "--end", "0.2"]
+    assert run(["deblur", str(odd), *fast, "--report", "--quiet"]) == 0
+    page = odd.with_name(os.fsdecode(b"bad\xff.sharp.report.html"))
+    assert r"bad\udcff.sharp.mp4" in page.read_text(encoding="utf-8")
+
+
 def test_a_report_made_later_remembers_the_run(deblur: Any, holiday: Path, tmp_path: Path) -> None:
     assert deblur("--report", "--quiet", "--end", "0.2") == 0
     result, again = holiday.with_name("holiday.sharp.mp4"), tmp_path / "again.json"
@@ -144,6 +168,7 @@ def test_wrong_rows_are_exit_code_8(clip: Path, tmp_path: Path) -> None:
         (["clip.mp4"], UsageError.exit_code, "give --source"),
         (["clip.mp4", "--source", "none.mp4"], InputError.exit_code, "none.mp4"),
         (["none.mp4", "--source", "clip.mp4"], InputError.exit_code, "none.mp4"),
+        (["none.mp4"], InputError.exit_code, "none.mp4: no such file"),
         (["clip.mp4", "--source", "clip.mp4", "--record", "no.json"], InputError.exit_code, "no."),
         (["clip.mp4", "--source", "clip.mp4", "-o", "clip.mp4"], UsageError.exit_code, ".html"),
         (["clip.mp4", "--json", "-o", "a.json"], UsageError.exit_code, "--json prints"),

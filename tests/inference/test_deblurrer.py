@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from david_cli.errors import DeviceError, ModelError, UsageError
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
-from david_cli.inference.device import multiplies_bf16, resolve_device
+from david_cli.inference import device as device_of
+from david_cli.inference.deblurrer import Deblurrer, load_deblurrer, prepare_deblurrer
+from david_cli.inference.device import Precision, multiplies_bf16, resolve_device
 from david_cli.inference.guard import is_sound
 from david_cli.inference.memory import (
     halved_tile,
@@ -221,6 +223,24 @@ class TestGuard:
         assert (events.retried, events.kept) == (int(precision == "fp16"), 1)
         assert any("1 frame left as in the source" in line for line in events.lines())
 
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    @pytest.mark.parametrize("value", [1e6, 1e30, float("inf"), float("nan")])
+    def test_what_no_network_can_stand_is_delivered_as_it_is(
+        self, precision: Precision, value: float
+    ) -> None:
+        """In the network as it is run, attention included, where infinities become NaN."""
+        torch.manual_seed(3)
+        network = David(DavidConfig(widths=(4, 8), attention_widths=(4, 8), leak=0.1))
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.15)
+        window = windows(1, 40, 56)
+        window[0, 3, 0, 5, 5] = value
+        deblurrer = Deblurrer(network, device=CPU, precision=precision, tile=0, sharp_above=1.0)
+        assert torch.equal(deblurrer(window).nan_to_num(), window[:, 3].nan_to_num())
+        events = deblurrer.events
+        assert (events.retried, events.kept) == (int(precision != "fp32"), 1)
+        assert not deblurrer.spares(deblurrer.enter(window[:, 3]))
+
     def test_one_pixel_that_is_not_finite_suffices(self) -> None:
         source = windows()[:, 3]
         output = source.clone()
@@ -252,6 +272,10 @@ class TestGuard:
 def picture(path: Path) -> Tensor:
     pixels = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy())
     return pixels.permute(2, 0, 1)[None].float() / 255
+
+
+def _network_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("david-network")]
 
 
 class TestStream:
@@ -291,6 +315,40 @@ class TestStream:
             next(stream)
             assert taken == i + 4 + (workers - 1)
 
+    @pytest.mark.parametrize(("edge", "at_once"), [(8, 3), (2048, 2), (2900, 1)])
+    def test_large_frames_are_fewer_at_once(self, edge: int, at_once: int) -> None:
+        """None of them is copied here; but each in work would be, several times."""
+        taken: list[int] = []
+
+        def frames() -> Iterator[Tensor]:
+            for count in range(5):
+                taken.append(count)
+                yield torch.zeros(()).expand(3, edge, edge)
+
+        deblurrer = make(lambda window: window[:, 0], crew=Crew(3, 1), precision="fp32")
+        deblurrer.frames = 1
+        stream = deblurrer.stream(frames(), is_cut=None)
+        next(stream)
+        assert len(taken) == at_once
+        stream.close()  # type: ignore[attr-defined]
+
+    def test_who_stops_early_leaves_nothing_behind(self) -> None:
+        threads = torch.get_num_threads()
+        stream = make(centre, crew=Crew(3, 1)).stream(torch.rand(9, 3, 8, 8), is_cut=None)
+        next(stream)
+        assert _network_threads()
+        del stream
+        assert not _network_threads()
+        assert torch.get_num_threads() == threads
+
+    def test_an_error_in_the_network_comes_out_and_ends_it(self) -> None:
+        def fail(window: Tensor) -> Tensor:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            list(make(fail, crew=Crew(3, 1)).stream(torch.rand(9, 3, 8, 8), is_cut=None))
+        assert not _network_threads()
+
     def test_a_window_of_another_length(self) -> None:
         frames = [torch.rand(3, 8, 8) for _ in range(4)]
         deblurrer = Deblurrer(Fake(centre, frames=3), device=CPU, guard=False)
@@ -315,6 +373,14 @@ class TestLoading:
         assert (deblurrer.name, deblurrer.precision, deblurrer.tile) == ("mine", precision, 256)
         window = windows(1, 33, 47)
         assert torch.allclose(deblurrer(window), window[:, 3], atol=1e-6)  # untrained: identity
+
+    def test_a_network_that_gives_a_whole_picture_is_not_rounded_to_bf16(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(device_of, "multiplies_bf16", lambda: True)
+        assert prepare_deblurrer(Fake(centre), device="cpu").precision == "fp32"
+        assert prepare_deblurrer(Fake(centre), device="cpu", precision="bf16").precision == "bf16"
+        assert prepare_deblurrer(David(TINY), device="cpu").precision == "bf16"
 
     @pytest.mark.parametrize("precision", ["fp16", "bf16"])
     def test_precisions_agree(self, weights: Path, precision: str) -> None:

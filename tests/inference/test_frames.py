@@ -47,6 +47,7 @@ class FakeDeblurrer:
     name: str = "fake"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "fp32"
+    engine: str = "torch"
     tile: int = 0
     events: None = None
     most_read_ahead: int = 0

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
+from david_cli.images import StillImage, read_image
 from david_cli.inference.deblurrer import Deblurrer
-from david_cli.inference.frames import deblur_frame_folder
+from david_cli.inference.frames import _changes, deblur_frame_folder
 from david_cli.inference.pipeline import deblur_video
 from david_cli.inference.report import Report
+from david_cli.inference.workers import Crew
 from david_cli.jobs.plan import Job
 from david_cli.sharpness import SHARP
 from david_cli.video.streams import EncodeOptions
@@ -177,6 +181,28 @@ def test_a_folder_is_treated_alike(times: tuple[int, ...], tmp_path: Path) -> No
         expected = [p for p, n in zip(results[1], times, strict=True) for _ in range(n)]
         assert all(map(np.array_equal, results[0], expected))
     assert np.array_equal(results[0][-1], results[0][-times[-1]])
+
+
+def test_repeated_pictures_of_a_folder_are_held_once(tmp_path: Path) -> None:
+    """Films drawn on twos, threes or fours do not take as many times the memory."""
+    held: list[weakref.ref[Tensor]] = []
+    Image.new("RGB", (8, 8)).save(tmp_path / "any.png")
+    picture = read_image(tmp_path / "any.png")
+
+    def pictures() -> Iterator[tuple[Path, StillImage, Tensor]]:
+        for number in range(80):
+            rgb = torch.full((3, 8, 8), (number // 4) / 40)
+            held.append(weakref.ref(rgb))
+            yield Path(str(number)), picture, rgb
+            del rgb
+
+    deblurrer, _ = _counted()
+    deblurrer.crew = Crew(1, 1)
+    most = 0
+    for _ in _changes(pictures(), deblurrer):
+        most = max(most, sum(reference() is not None for reference in held))
+    assert len(held) == 80
+    assert most <= 7 + 4 + 1  # the window, a run that is not complete, and the one in hand
 
 
 def test_sharp_pictures_of_a_folder_keep_every_sample(tmp_path: Path) -> None:

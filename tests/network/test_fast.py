@@ -119,6 +119,17 @@ def test_threads_do_not_disturb_each_other() -> None:
         assert torch.allclose(got, wanted, atol=1e-5)
 
 
+def test_memory_of_larger_windows_is_given_back() -> None:
+    """Smaller tiles come because larger ones did not fit."""
+    network = made(TINY)
+    quick = FastNetwork(network)
+    for size in (64, 32, 96, 16):
+        frames = window(network, size, size)
+        assert torch.allclose(restored(quick, frames), plain(network, frames), atol=1e-5)
+        held = sum(buffer.numel() for buffer in quick._buffers._kept.values())
+        assert held == (1 + 3 + 5 + 7) * 3 * size * size
+
+
 def test_the_network_it_was_made_from_may_change() -> None:
     network = made(SINGLE)
     frames = window(network)
@@ -158,6 +169,14 @@ class TestNegligible:
         assert len(calls) == branches
         largest = (plain(network, frames) - frames[:, 3]).abs().max()
         assert (output - plain(network, frames)).abs().max() <= 1e-5 + 4 * weight * largest
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_attention_that_is_no_number_leaves_nothing_out(self, bad: float) -> None:
+        """The result is none either, which the guard sees."""
+        network = made(TINY)
+        frames = window(network)
+        frames[0, 3, 1, 20, 20] = bad
+        assert restored(FastNetwork(network), frames).isnan().any()
 
     def test_zero_computes_everything(self) -> None:
         network = self.one_sided(1e-3)

@@ -99,6 +99,8 @@ def test_each_moment_has_its_pictures_and_a_slider_with_a_name(read: Reader) -> 
     "told",
     [
         "1 wrong",
+        "3warnings",  # guard, warnings and notes, as on a terminal
+        "1thing lost",
         "Of the run",
         "Of this report",
         "3 frames left as in the source",
