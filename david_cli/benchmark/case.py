@@ -22,8 +22,8 @@ from david_cli.inference.device import DTYPES
 from david_cli.inference.pace import seconds_per_frame
 from david_cli.inference.pipeline import deblur_video
 from david_cli.inference.report import Report
-from david_cli.inference.workers import usable_cores
 from david_cli.network.build import Network
+from david_cli.processor import usable_cores
 
 FRAMES = {"360p": 240, "720p": 120, "1080p": 60, "4k": 30}
 """Length of the clip, by its size."""

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from david_cli import __version__
-from david_cli.inference.workers import usable_cores
+from david_cli.processor import processor_name, usable_cores
 
 _KIBIBYTE, _GIBIBYTE = 1 << 10, 1 << 30
 
@@ -54,7 +54,7 @@ def this_machine(device: torch.device) -> Machine:
         name = torch.cuda.get_device_name(device)
         size = torch.cuda.get_device_properties(device).total_memory / _GIBIBYTE
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         cores=usable_cores(),
         memory=psutil.virtual_memory().total / _GIBIBYTE,
         system=f"{platform.system()} {platform.machine()}",
@@ -78,15 +78,6 @@ def peak_resident() -> float:
     import resource
 
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
-
-
-def _processor() -> str:
-    """The name by which people know it."""
-    table = Path("/proc/cpuinfo")
-    for line in table.read_text().splitlines() if table.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from david_cli import __version__
 from david_cli.diagnosis.finding import Finding
 from david_cli.diagnosis.libraries import installed_version
 from david_cli.errors import DeviceError, OutputError
+from david_cli.processor import processor_name, usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -69,11 +70,11 @@ def check_processor() -> Iterator[Finding]:
     """The processor, what it can do as torch sees it, and how many threads torch uses."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name, cores = processor_name(), usable_cores()
     level = torch.backends.cpu.get_cpu_capability()
     features = processor_features()
-    facts = {"name": processor_name(), "cores": cores, "level": level, "features": features}
-    said = f"{processor_name()}, cores: {cores}; torch uses {level}"
+    facts = {"name": name, "cores": cores, "level": level, "features": features}
+    said = f"{name}, cores: {cores}; torch uses {level}"
     if features:
         said += f" ({', '.join(features)})"
     if level == "DEFAULT" and platform.machine().lower() in ("x86_64", "amd64"):
@@ -81,7 +82,7 @@ def check_processor() -> Iterator[Finding]:
         yield Finding("processor", "warning", said, advice, 0, facts)
     else:
         yield Finding("processor", "ok", said, facts=facts)
-    yield _threads(torch.get_num_threads(), cores or 1)
+    yield _threads(torch.get_num_threads(), cores)
 
 
 def check_devices() -> Iterator[Finding]:
@@ -113,15 +114,6 @@ def check_disk() -> Iterator[Finding]:
         advice = "let the variable TMPDIR name a folder that can be written to"
         code = OutputError.exit_code
         yield Finding("temporary folder", "problem", f"there is none: {err}", advice, code)
-
-
-def processor_name() -> str:
-    """The name by which people know it."""
-    table = Path("/proc/cpuinfo")
-    for line in table.read_text().splitlines() if table.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def processor_features() -> list[str]:

@@ -8,7 +8,6 @@ hands over work while the thread beside it arranges the next frame.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+
+from david_cli.processor import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,10 +100,3 @@ def map_ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; a container or taskset may have left it a few."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

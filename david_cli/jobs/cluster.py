@@ -30,13 +30,13 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from david_cli.errors import DavidError, DeviceError, UsageError
-from david_cli.inference.workers import usable_cores
 from david_cli.jobs.actor import Actor
 from david_cli.jobs.crew import Event
 from david_cli.jobs.records import FOLDER
 from david_cli.jobs.settings import Settings
 from david_cli.jobs.tasks import Died, Failed, Message, Ready, Task
 from david_cli.jobs.worker import as_david_error
+from david_cli.processor import usable_cores
 
 LOCAL = "local"
 LOOPBACK = "127.0.0.1"

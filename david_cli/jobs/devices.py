@@ -8,7 +8,7 @@ import re
 import torch
 
 from david_cli.errors import UsageError
-from david_cli.inference.workers import usable_cores
+from david_cli.processor import usable_cores
 
 _PART = re.compile(r"(?P<gpu>\d+)|(?P<name>cpu|mps|cuda:\d+)(?P<times>:\d+)?", re.ASCII)
 MOST_PROCESSES = 256

@@ -86,7 +86,7 @@ class Plan:
     weights: str
     """Digest of the network's values."""
     threads: int
-    """Of torch."""
+    """Of torch, for each frame in work."""
     origin: Fraction
     """Time of the source's first frame in seconds."""
     time_base: Fraction

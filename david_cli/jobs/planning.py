@@ -217,7 +217,7 @@ def _plan(
         sharp_above=deblurrer.sharp_above,
         engine=deblurrer.engine,
         weights=weights_digest(deblurrer),
-        threads=torch.get_num_threads(),
+        threads=deblurrer.crew.threads or torch.get_num_threads(),
         origin=reader.info.start or Fraction(0),
         time_base=reader.time_base,
         times=times,

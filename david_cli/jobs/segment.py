@@ -7,11 +7,9 @@ nothing that counts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
-
-import torch
 
 from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
@@ -67,11 +65,14 @@ def run_segment(
     check_source(plan)  # hours may have passed since the last look
     _check_deblurrer(plan, deblurrer)
     deblurrer.tile = planned_tile(plan)
-    with _threads(plan.threads):
-        try:
-            record = _attempt(plan, index, deblurrer, on_progress, seek=True)
-        except NotAsPlanned:  # not every file can be entered in the middle
-            record = _attempt(plan, index, deblurrer, on_progress, seek=False)
+    if (
+        deblurrer.crew.threads is not None
+    ):  # they decide in which order sums are made: the last bits
+        deblurrer.crew = replace(deblurrer.crew, threads=plan.threads)
+    try:
+        record = _attempt(plan, index, deblurrer, on_progress, seek=True)
+    except NotAsPlanned:  # not every file can be entered in the middle
+        record = _attempt(plan, index, deblurrer, on_progress, seek=False)
     plan.journal.add(record)
     return record
 
@@ -226,14 +227,3 @@ class _Watch:
             self.plan.journal.limit_tile(self.tile)
         if self.on_progress:
             self.on_progress(progress)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """How many threads torch uses decides in which order it adds up, and so the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from david_cli.video.source import find_video, open_source
+from david_cli.video.source import find_video, frame_rate, open_source
 
 _USUAL_RATE = Fraction(25)
 
@@ -43,7 +43,7 @@ def glance(path: Path) -> Glance:
         if not (ticks and base):
             ticks, base = container.duration, Fraction(1, av.time_base)
         seconds = ticks * base if ticks else None
-        rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
+        rate = frame_rate(stream) or _USUAL_RATE
         frames = stream.frames or (round(seconds * rate) if seconds else None)
         pixels = stream.width * stream.height
     return Glance(None if seconds is None else float(seconds), frames, pixels)

@@ -38,6 +38,7 @@ from david_cli.video.source import (
     color_of,
     describe,
     find_video,
+    frame_rate,
     open_source,
     reason,
 )
@@ -217,7 +218,7 @@ class VideoReader:
     def _reset(self) -> None:
         stream = self.video_stream
         self.time_base = stream.time_base or Fraction(1, av.time_base)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = frame_rate(stream)
         frame = round(1 / (rate * self.time_base)) if rate else 1
         self._timeline = Timeline(frame, ceil(Fraction(1, 1000) / self.time_base))
         self._clock = ContinuousClock()

@@ -175,6 +175,18 @@ def color_of(frame: VideoFrame, stream: VideoStream, siting: ChromaLocation) -> 
     )
 
 
+def frame_rate(stream: VideoStream) -> Fraction | None:
+    """Frames per second, as far as known.
+
+    FFmpeg's average is off by far in some files that neither count their frames nor say how long
+    each lasts. It cannot exceed the base rate, whose ticks tell all frames apart.
+    """
+    average, base = stream.average_rate, stream.base_rate
+    if average and base and not stream.frames and average > 2 * base:
+        return base
+    return average or stream.guessed_rate or None
+
+
 def describe(
     path: Path, container: InputContainer, stream: VideoStream, picture: VideoFrame, first: Frame
 ) -> VideoInfo:
@@ -187,7 +199,7 @@ def describe(
     duration = _seconds(stream.duration, stream.time_base) or _seconds(
         container.duration, Fraction(1, av.time_base)
     )
-    rate = stream.average_rate or stream.guessed_rate or None
+    rate = frame_rate(stream)
     estimate = round(duration * rate) if duration and rate else 0
     names = unknown_codecs(container) if any(map(_undecodable, container.streams)) else {}
     return VideoInfo(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from david_cli.errors import UsageError
-from david_cli.inference.workers import usable_cores
 from david_cli.jobs.devices import parse_devices, present, threads_each
+from david_cli.processor import usable_cores
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import av
 import pytest
 
 from david_cli.errors import OutputError, UsageError
+from david_cli.inference.workers import Crew
 from david_cli.jobs.folder import state_folder
 from david_cli.jobs.join import join
 from david_cli.jobs.journal import Journal
@@ -195,6 +196,13 @@ def test_a_segment_whose_file_is_gone_is_not_finished(plan: Plan) -> None:
     run_segment(plan, 0, deblurrer())
     run_segment(plan, 1, deblurrer())
     assert join(plan).frames == len(EVEN)
+
+
+def test_segments_are_computed_with_the_threads_of_the_plan(plan: Plan) -> None:
+    worker = deblurrer()
+    worker.crew = Crew(2, plan.threads + 4)
+    run_segment(plan, 1, worker)
+    assert worker.crew == Crew(2, plan.threads)
 
 
 def test_a_finished_segment_is_not_run_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
