@@ -147,7 +147,7 @@ def compare(
             lines += table
         if measures or not is_sheet:
             mode: Mode = "split" if split else "flicker" if flicker else "side"
-            film = None if is_sheet or target is None else (target, mode, area)
+            film = None if is_sheet or target is None else (target, mode, area, yes)
             found = _all_frames(view, videos, film, every=bool(plot or csv))
             lines += ["", *_table(found)] if lines else _table(found)
             facts.update(_facts(found))
@@ -232,13 +232,14 @@ def _sheet(
 def _all_frames(
     view: View,
     videos: Sequence[Path],
-    film: tuple[Path, Mode, Zoom | None] | None,
+    film: tuple[Path, Mode, Zoom | None, bool] | None,
     *,
     every: bool,
 ) -> Comparison:
     """Go through all frames, with the view's bar."""
     from david_cli.inference.stages import Clock
     from david_cli.review.compare import Film, compare_all
+    from david_cli.review.wording import frames_in_words
     from david_cli.video.reader import read_info
 
     run = Run(view, read_info(videos[0]).frame_count, Clock())
@@ -252,7 +253,9 @@ def _all_frames(
         on_message=run.on_message,
     )
     if found.target is not None:
-        view.note(f"wrote {found.target}: {found.frames} frames in {duration(run.elapsed)}")
+        view.note(
+            f"wrote {found.target}: {frames_in_words(found.frames)} in {duration(run.elapsed)}"
+        )
     return found
 
 
@@ -275,6 +278,8 @@ def _write_numbers(
 
 def _table(found: Comparison) -> list[str]:
     """A line for each number under a line of heads."""
+    from david_cli.review.wording import frames_in_words
+
     means = found.means
     rows = [("", "A", "B", "B - A"), _row("sharpness", means.sharpness, ".3f")]
     if means.quality is not None:
@@ -284,8 +289,9 @@ def _table(found: Comparison) -> list[str]:
             _row("SSIM", (one.ssim, two.ssim), ".4f"),
             _row("xPSNR, dB", (one.xpsnr, two.xpsnr), ".2f"),
         ]
-    of = "every frame" if means.measured == found.frames else f"{means.measured} frames all over it"
-    return [*aligned(rows), f"{found.frames} frames in both; measured: {of}"]
+    some = f"{frames_in_words(means.measured)} all over it"
+    of = "every frame" if means.measured == found.frames else some
+    return [*aligned(rows), f"{frames_in_words(found.frames)} in both; measured: {of}"]
 
 
 def _row(name: str, values: tuple[float, float], form: str) -> tuple[str, str, str, str]:

@@ -80,7 +80,8 @@ def finetune(
     settings = FinetuneSettings(model=model, minutes=minutes, device=place)
     with open_training_view(progress, quiet=quiet) as view:
         facts = {"command": "finetune", "target": str(output), "device": str(place), "model": model}
-        view.start(f"fine-tuning {Path(model).stem} on {place}, {minutes:g} minutes", None, facts)
+        time = "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+        view.start(f"fine-tuning {Path(model).stem} on {place}, {time}", None, facts)
         try:
             verdict = tune(videos, output, settings, view, picture=picture)
         except KeyboardInterrupt as err:

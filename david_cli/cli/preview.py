@@ -135,12 +135,12 @@ def open_picture(path: Path, view: View) -> None:
 
 def moment_table(moments: tuple[Shown, ...]) -> list[str]:
     """A line for each moment under a line of heads."""
-    from david_cli.review.wording import clock
+    from david_cli.review.wording import clock, digits
 
     rows = [("moment", "time", "sharpness", "moves by")]
     for moment in moments:
         before, after = moment.sharpness
-        moved = f"{moment.motion:.2g} px a frame" if moment.motion else ""
+        moved = f"{digits(moment.motion)} px a frame" if moment.motion else ""
         name = moment.name or "asked for"
         rows.append((name, clock(moment.time), f"{before:.2f} -> {after:.2f}", moved))
     return aligned(rows)

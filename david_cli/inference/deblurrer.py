@@ -191,11 +191,16 @@ class Deblurrer:
         Raises:
             DeviceError: the memory does not even hold the smallest tile.
         """
+        return self.before_and_after(window)[1]
+
+    @torch.inference_mode()
+    def before_and_after(self, window: Sequence[Entered]) -> tuple[Tensor, Tensor]:
+        """The centre of a window as it entered, and what `restore` makes of it."""
         assert len(window) == self.frames, len(window)
         centre = self.rgb_of(window[self.frames // 2])
         features = [entered.features for entered in window]
         output = self._within_memory(self._engine, features, centre)
-        return self._guarded(window, centre, output) if self.guard else output
+        return centre, self._guarded(window, centre, output) if self.guard else output
 
     def stream(
         self,

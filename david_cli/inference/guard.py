@@ -83,7 +83,8 @@ def is_sound(source: Tensor, output: Tensor) -> Tensor:
         source: (B, 3, H, W) the frames before, RGB nominally in [0, 1].
         output: (B, 3, H, W) the frames after.
     """
-    deviation = F.adaptive_avg_pool2d(output - source, _cells(source)).abs().flatten(1)
+    before, after = (F.adaptive_avg_pool2d(frames, _cells(source)) for frames in (source, output))
+    deviation = (after - before).abs().flatten(1)
     # One NaN or infinity makes its whole cell one, and no comparison with NaN holds.
     return (deviation.mean(1) <= MEAN_LIMIT) & (deviation.amax(1) <= CELL_LIMIT)
 

@@ -42,6 +42,8 @@ __all__ = ["Passage", "Progress", "Report", "check_target", "deblur_video", "exp
 
 CHANNEL_ITEMS = 8
 """Frames or packets that may wait between two stages."""
+CHANNEL_PIXELS = 1 << 24
+"""In those frames: eight of 1080p, two of 4K."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,10 @@ class Passage:
         self.on_progress = on_progress
         deblurrer.events = GuardEvents()  # of this run alone
         self.crew = deblurrer.crew.for_frames(reader.info.width, reader.info.height)
-        self.decoded: Channel[Item] = Channel(CHANNEL_ITEMS)
-        self.restored: Channel[Item] = Channel(CHANNEL_ITEMS)
+        pixels = reader.info.width * reader.info.height
+        waiting = max(2, min(CHANNEL_ITEMS, CHANNEL_PIXELS // pixels))
+        self.decoded: Channel[Item] = Channel(waiting)
+        self.restored: Channel[Item] = Channel(waiting)
         self.clock = Clock()
         self.frames_in = self.frames_out = 0
         self.started = time.perf_counter()
@@ -266,7 +270,7 @@ class Passage:
         """Several pictures at once, in order; each result is that of all frames that show it."""
         planes: tuple[Plane, ...] = ()
         with few_threads(self.crew), at_work(self.crew) as pool:
-            for run, result in map_ahead(pool, self._sharp, self._tasks(), self.crew.workers):
+            for run, result in map_ahead(pool, self._sharp, self._tasks(), self.crew.ahead):
                 wanted = [frame for frame in run.items if self._is_wanted(frame)]
                 self.deblurrer.events.repeated += len(wanted) - (result is not None)
                 planes = planes if result is None else result
@@ -312,12 +316,17 @@ class Passage:
         with self.clock.busy("network", share=1 / self.crew.workers):
             if self.deblurrer.spares(centre.entered):
                 return frame.planes
-            output = self.deblurrer.restore([prepared.entered for prepared in window])[0]
-            rgb = self.deblurrer.rgb_of(centre.entered)[0]
-            change = change_in_source(output, rgb, frame.color.transfer)
+            change = self._change(window)
             planes = to_tensors(frame, self.deblurrer.device)
             planes = add_change(planes, change, frame.format, frame.color, self.strength)
             return to_arrays(planes, frame.format)
+
+    def _change(self, window: Window) -> Tensor:
+        """(3, H, W) what the network changes in the centre, in the source's own R'G'B'."""
+        transfer = window[len(window) // 2].run.items[0].color.transfer
+        entered = [prepared.entered for prepared in window]
+        before, after = self.deblurrer.before_and_after(entered)
+        return change_in_source(after[0], before[0], transfer)
 
     def _encode(self) -> None:
         try:

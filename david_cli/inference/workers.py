@@ -39,6 +39,14 @@ class Crew:
     threads: int | None
     """Threads of arithmetic for each; None leaves it to torch."""
 
+    @property
+    def ahead(self) -> int:
+        """Windows to have ready beyond the one whose result is waited for.
+
+        None where one worker has all the cores: to prepare more would only slow it and take memory.
+        """
+        return 0 if self.workers == 1 and self.threads is not None else self.workers
+
     def for_frames(self, width: int, height: int) -> Crew:
         """The same threads in fewer workers where each of them would hold too large a frame."""
         workers = max(1, min(self.workers, MOST_PIXELS // (width * height)))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from david_cli.errors import OutputError
+from david_cli.inference.pipeline import check_target
 from david_cli.inference.stages import Clock
 from david_cli.review.compose import Composer, Mode, Zoom
 from david_cli.review.measure import Means, Meter, Point
@@ -34,6 +36,8 @@ class Film:
     target: Path
     mode: Mode = "side"
     zoom: Zoom | None = None
+    overwrite: bool = False
+    """Whether a file may be replaced whose name the container chose instead of the target's."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ def _writing(
     with Redrawn(info.path, **changes) as source:
         sample = replace(take_sample(source), matrix=None, hdr=Hdr10(), unkept=())
         plan = plan_output(source, film.target, EncodeOptions(), sample)
-        for line in plan.losses:
+        if plan.target != film.target:
+            _check_other_name(plan.target, film, infos)
+        for line in (*plan.notes, *plan.losses):
             on_message(line)
         writer = VideoWriter(plan, source)
         try:
@@ -144,3 +150,14 @@ def _writing(
             raise
         for line in writer.warnings:
             on_message(line)
+
+
+def _check_other_name(target: Path, film: Film, infos: Sequence[VideoInfo]) -> None:
+    """Nobody has been asked about a name that follows from what the container can hold.
+
+    Raises:
+        OutputError: it is that of a video compared, or of another file that must not be replaced.
+    """
+    if target.exists() and any(target.samefile(info.path) for info in infos):
+        raise OutputError(f"{target} is the input itself; choose another output with -o")
+    check_target(target, film.overwrite)

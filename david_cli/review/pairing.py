@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from david_cli.errors import InputError
+from david_cli.review.wording import frames_in_words
 from david_cli.video.frame import Frame, VideoInfo
 from david_cli.video.reader import VideoReader
 
@@ -22,7 +22,7 @@ _LEAST_SLACK = Fraction(1, 500)
 ADVICE = "compare a result with the very video it was made of"
 
 
-class Pairing:
+class Pairing(ExitStack):
     """Two or more videos, the first of which the others are held against."""
 
     def __init__(self, *paths: Path) -> None:
@@ -31,27 +31,16 @@ class Pairing:
         Raises:
             InputError: one cannot be read, or they are not alike.
         """
-        self._stack = ExitStack()
+        super().__init__()
         try:
             self.readers = [
-                self._stack.enter_context(VideoReader(path, deinterlace="auto")) for path in paths
+                self.enter_context(VideoReader(path, deinterlace="auto")) for path in paths
             ]
             for reader in self.readers[1:]:
                 check_alike(self.readers[0].info, reader.info)
         except BaseException:
-            self._stack.close()
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     @property
     def info(self) -> VideoInfo:
@@ -90,8 +79,7 @@ class Pairing:
     def _uneven(self, count: int, together: tuple[Frame | None, ...]) -> str:
         longer = next(r for r, f in zip(self.readers, together, strict=True) if f is not None)
         shorter = next(r for r, f in zip(self.readers, together, strict=True) if f is None)
-        frames = "1 frame" if count == 1 else f"{count} frames"
-        return f"{shorter.name} has {frames} and {longer.name} has more; {ADVICE}"
+        return f"{shorter.name} has {frames_in_words(count)} and {longer.name} has more; {ADVICE}"
 
 
 def check_alike(first: VideoInfo, other: VideoInfo) -> None:

@@ -21,7 +21,7 @@ from david_cli.review.moments import choose, look_around
 from david_cli.review.screen import seen_by_network
 from david_cli.review.sheet import BOXES, Heading, pair_sheet
 from david_cli.review.shown import Shown
-from david_cli.review.wording import roughly
+from david_cli.review.wording import digits, frames_in_words, roughly
 from david_cli.scenes import is_scene_cut
 from david_cli.transfer import change_in_source
 from david_cli.video.color import add_change, to_arrays, to_tensors
@@ -55,10 +55,10 @@ class Preview:
     @property
     def estimate(self) -> str:
         """What the whole video will take, as a sentence."""
-        speed = f"{1 / self.pace:.2g} frames a second by {self.model} on {self.device}"
-        if self.seconds is None:
+        speed = f"{digits(1 / self.pace)} frames a second by {self.model} on {self.device}"
+        if self.frames is None or self.seconds is None:
             return f"The whole video: {speed}; how many frames it has is not known"
-        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        count = frames_in_words(self.frames)
         return f"The whole video ({count}): {roughly(self.seconds)}, {speed}"
 
     def sheet(self) -> Image.Image:

@@ -12,7 +12,7 @@ from torch import Tensor
 from david_cli.review.moments import ONLY
 from david_cli.review.screen import on_screen, seen_by_network
 from david_cli.review.sheet import Row
-from david_cli.review.wording import clock
+from david_cli.review.wording import clock, digits
 from david_cli.sharpness import sharpness
 from david_cli.video.frame import Frame, VideoInfo
 
@@ -53,5 +53,5 @@ class Shown:
         title = f"{name}, at {clock(self.time)}" if self.name else f"at {clock(self.time)}"
         note = "sharpness {:.2f} before, {:.2f} after".format(*self.sharpness)
         if self.motion:
-            note += f"; moves by about {self.motion:.2g} pixels a frame"
+            note += f"; moves by about {digits(self.motion)} pixels a frame"
         return Row(title[0].upper() + title[1:], note, self.before, self.after)

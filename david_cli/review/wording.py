@@ -1,4 +1,4 @@
-"""Times and lengths as sheets and tables of moments say them."""
+"""Times, lengths and numbers as sheets and tables of moments say them."""
 
 from __future__ import annotations
 
@@ -24,4 +24,14 @@ def roughly(seconds: float) -> str:
             amount = seconds / length
             exact = unit == "seconds" or amount >= 10
             return f"about {amount:.0f} {unit}" if exact else f"about {amount:.2g} {unit}"
-    return f"about {seconds / 86400:.2g} days"
+    return f"about {digits(seconds / 86400)} days"
+
+
+def digits(value: float) -> str:
+    """Two digits that count, and all before the point: ``0.38``, ``14``, ``680``."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+
+
+def frames_in_words(number: int) -> str:
+    """``1 frame``, ``51 frames``."""
+    return "1 frame" if number == 1 else f"{number} frames"

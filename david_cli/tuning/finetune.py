@@ -109,17 +109,11 @@ def finetune(
     config = read_info(resolve_weights(settings.model)).config
     settings = replace(settings, samples=replace(settings.samples, frames=config.frames))
     videos = find_sources(places, VIDEO_SUFFIXES)
+    footages = _cut_all(videos, settings, watcher)
     folder = target.with_name(f"{target.name}.run")
     _claim(folder, _identity(videos, settings))
-    footages = _cut_all(videos, settings, watcher)
     seconds = 60 * settings.minutes
-    clips = max(1, min(MOST_CLIPS, round(settings.minutes / MINUTES_PER_CLIP)))
-    make_held_out(
-        _spread_over(footages, clips), folder / "held-out", settings.samples, watcher.busy
-    )
-    packs = make_packs(
-        footages, folder / "packs", settings.samples, PREPARING * seconds, watcher.busy
-    )
+    packs = _prepare(footages, folder, settings, watcher)
     left = seconds - (time.monotonic() - started)
     weights = _train(packs, folder / "run", settings, max(left, TRAINING * seconds), watcher)
     measured = find_clips(folder / "held-out")
@@ -146,6 +140,21 @@ def _cut_all(
     if not found:
         raise InputError("no video is long enough: give some of two seconds or more, without cuts")
     return found
+
+
+def _prepare(
+    footages: Sequence[Footage], folder: Path, settings: FinetuneSettings, watcher: Watcher
+) -> list[Path]:
+    """Held-out clips, and packs to train on; footage that gives none leaves no run behind."""
+    seconds = PREPARING * 60 * settings.minutes
+    clips = max(1, min(MOST_CLIPS, round(settings.minutes / MINUTES_PER_CLIP)))
+    ends = _spread_over(footages, clips)
+    try:
+        make_held_out(ends, folder / "held-out", settings.samples, watcher.busy)
+        return make_packs(footages, folder / "packs", settings.samples, seconds, watcher.busy)
+    except InputError:
+        shutil.rmtree(folder)
+        raise
 
 
 def _train(

@@ -62,6 +62,13 @@ class Verdict:
                 f"nearly sharp frames (level {lightest}) lose {lost:.2f} dB against {self.model}: "
                 "where footage is nearly sharp, keep that, or use --strength 0.5"
             )
+        level = min(self.after, key=lambda level: self.after[level])
+        if self.after[level] < -LIGHT_LOSS:
+            lines.append(
+                f"at level {level} they leave frames {-self.after[level]:.2f} dB worse than "
+                "untouched: such numbers come of footage that is not sharp itself; give sharper "
+                "footage, and look at the picture"
+            )
         return lines
 
     def facts(self) -> dict[str, Any]:

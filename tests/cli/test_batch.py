@@ -164,7 +164,7 @@ def test_the_table_names_every_clip(
     assert "done" in rows["a [1].mp4"]
     assert "12" in rows["sub/b.mp4"]
     assert "failed" in rows["bad.mp4"]
-    assert err.splitlines()[0].startswith("david: tiny on cpu, fp32, ")
+    assert err.splitlines()[0].startswith("david: tiny on cpu, ")
     assert err.splitlines()[-1].startswith("david: 2 done, 1 failed, in ")
 
 

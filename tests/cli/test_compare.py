@@ -57,6 +57,12 @@ def test_moving_comparisons_are_videos_by_default(films: dict[str, str], tmp_pat
     assert len(read(tmp_path / "A.compare.mp4").frames) == 10
 
 
+def test_one_frame_is_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    still = str(make_clip(tmp_path / "still.mp4", Clip(times=[0])))
+    assert run(["compare", still, still, "--csv", str(tmp_path / "n.csv")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 frame in both; measured: every frame"
+
+
 def test_measuring_writes_numbers_and_no_picture(
     films: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

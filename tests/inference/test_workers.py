@@ -77,3 +77,7 @@ def test_crews() -> None:
 def test_large_frames_are_fewer_at_once(size: tuple[int, int], workers: int) -> None:
     assert Crew(4, 2).for_frames(*size) == Crew(workers, 8 // workers)
     assert Crew(1, None).for_frames(*size) == Crew(1, None)
+
+
+def test_a_worker_with_all_the_cores_is_not_disturbed() -> None:
+    assert (Crew(1, 8).ahead, Crew(4, 2).ahead, Crew(1, None).ahead) == (0, 4, 1)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from david_cli.errors import InputError, UsageError
+from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.metrics import IDENTICAL
 from david_cli.review.compare import Film, compare_all
 from david_cli.review.compare_sheet import compare_moments, comparison_sheet
@@ -83,6 +83,27 @@ def test_the_sound_is_that_of_a(tmp_path: Path) -> None:
     compare_all((a, b), Film(tmp_path / "out.mp4", "flicker"))
     assert packets(tmp_path / "out.mp4", "audio") == packets(a, "audio")
     assert read(tmp_path / "out.mp4").times == read(a).times
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_the_container_changes_writes_over_nothing(
+    tmp_path: Path, overwrite: bool
+) -> None:
+    """AVI cannot hold uneven times: the film becomes .mkv, which may be there already."""
+    clip = Clip("ffv1", times=[0, 1, 3, 7])
+    a, b, old = (make_clip(tmp_path / name, clip) for name in ("a.mkv", "b.mkv", "old.mkv"))
+    before = b.read_bytes(), old.read_bytes()
+    with pytest.raises(OutputError, match=r"b\.mkv is the input itself"):
+        compare_all((a, b), Film(tmp_path / "b.avi", overwrite=overwrite))
+    said: list[str] = []
+    if overwrite:
+        compare_all((a, b), Film(tmp_path / "old.avi", overwrite=True), on_message=said.append)
+        assert any("old.mkv" in line for line in said)
+    else:
+        with pytest.raises(OutputError, match=r"old\.mkv exists"):
+            compare_all((a, b), Film(tmp_path / "old.avi"))
+    assert b.read_bytes() == before[0]
+    assert (old.read_bytes() != before[1]) == overwrite
 
 
 @pytest.mark.parametrize("odd", [(33, 47), (1, 2), (48, 49)])

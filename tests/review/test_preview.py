@@ -17,7 +17,7 @@ from david_cli.review.moments import Glimpse, choose, look_around, motion
 from david_cli.review.preview import deblur_place, preview
 from david_cli.review.screen import on_screen
 from david_cli.review.sheet import differing
-from david_cli.review.wording import clock, roughly
+from david_cli.review.wording import clock, digits, roughly
 from david_cli.video.frame import ColorSpec, Frame, PixelFormat
 from david_cli.video.places import around
 from david_cli.video.reader import read_info
@@ -213,7 +213,15 @@ def test_times_can_be_given_back(seconds: Fraction, text: str) -> None:
         (4000, "about 67 minutes"),
         (9000, "about 2.5 hours"),
         (400_000, "about 4.6 days"),
+        (20_000_000, "about 231 days"),
     ],
 )
 def test_estimates_are_no_more_exact_than_they_are(seconds: float, text: str) -> None:
     assert roughly(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.384, "0.38"), (9.96, "10"), (14.2, "14"), (99.6, "100"), (681.3, "681")]
+)
+def test_numbers_are_as_people_write_them(value: float, text: str) -> None:
+    assert digits(value) == text

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from david_cli.cli.app import run
+from david_cli.errors import InputError
 from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import load_network, read_info, save_network
 from david_cli.training.recipe import Phase, Recipe
@@ -141,6 +142,19 @@ def test_short_videos_are_named(here: Path, capsys: Capture) -> None:
     assert run(["finetune", "short.mkv", *FINETUNE[2:]]) == 3
     err = capsys.readouterr().err
     assert "short.mkv is left out" in err and "no video is long enough" in err
+    assert not Path("mine.safetensors.run").exists()  # it would be in the way of other videos
+
+
+def test_footage_of_no_use_leaves_no_run_behind(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def useless(*arguments: object) -> None:
+        raise InputError("cuts everywhere")
+
+    monkeypatch.setattr(data, "_make_pack", useless)
+    assert run(FINETUNE) == 3
+    assert "cuts everywhere" in capsys.readouterr().err
+    assert {path.name for path in here.iterdir()} == {"clip.mkv", "tiny.safetensors"}
 
 
 def test_no_sample_is_trained_on_too_often(tmp_path: Path) -> None:

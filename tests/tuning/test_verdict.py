@@ -34,3 +34,12 @@ def test_the_advice_says_it_plainly(light: float, heavy: float, words: list[str]
 
 def test_what_is_better_can_be_used_as_it_is_printed() -> None:
     assert verdict(0.1, 0.5).advice()[0].endswith("david deblur IN --model mine.safetensors")
+
+
+def test_what_leaves_frames_worse_than_untouched_is_not_simply_better() -> None:
+    """Footage that is not sharp itself: less harm than before is harm all the same."""
+    before, after = {3: -18.8, 11: 3.7}, {3: -11.6, 11: 4.4}
+    found = Verdict("david-lite", Path("mine.safetensors"), before, after, clips=1, frames=7)
+    better, harm = found.advice()
+    assert better.startswith("better than david-lite")
+    assert "level 3" in harm and "11.60 dB" in harm and "sharp" in harm

@@ -20,6 +20,7 @@ from PIL import Image
 
 from david_cli.errors import InputError, UsageError
 from david_cli.video.frame import ChromaLocation, Frame, Matrix, Range
+from david_cli.video.glance import glance
 from david_cli.video.reader import VideoReader, read_info
 
 RATE = 25
@@ -259,6 +260,14 @@ def test_the_full_range_of_yuvj_becomes_a_tag(tmp_path: Path) -> None:
     info = read_info(path)
     assert (info.source_format, info.format.name) == ("yuvj422p", "yuv422p")
     assert info.color.range == Range.FULL
+
+
+def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path) -> None:
+    """FFmpeg's average of a DV stream is 60000 frames a second."""
+    path = make_clip(tmp_path / "a.dv", "dvvideo", frames=8, size=(720, 576))
+    info = read_info(path)
+    assert info.rate == RATE
+    assert info.frame_count == glance(path).frames == round(RATE * (info.duration or 0))
 
 
 def test_info_says_what_the_file_holds(tmp_path: Path) -> None:
