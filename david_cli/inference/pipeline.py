@@ -23,6 +23,7 @@ from torch import Tensor
 from david_cli.errors import DavidError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
 from david_cli.inference.engine import Entered
+from david_cli.inference.memory import return_large_blocks
 from david_cli.inference.repeats import Run, is_repeat, runs
 from david_cli.inference.report import Progress, Report, RunReport, expected_frames
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
@@ -44,6 +45,9 @@ CHANNEL_ITEMS = 8
 """Frames or packets that may wait between two stages."""
 CHANNEL_PIXELS = 1 << 24
 """In those frames: eight of 1080p, two of 4K."""
+
+LARGE_FRAME = 1 << 22
+"""Pixels above which memory counts for more than the time to get it: more than 1440p."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class Passage:
         deblurrer.events = GuardEvents()  # of this run alone
         self.crew = deblurrer.crew.for_frames(reader.info.width, reader.info.height)
         pixels = reader.info.width * reader.info.height
+        if pixels > LARGE_FRAME:
+            return_large_blocks()
         waiting = max(2, min(CHANNEL_ITEMS, CHANNEL_PIXELS // pixels))
         self.decoded: Channel[Item] = Channel(waiting)
         self.restored: Channel[Item] = Channel(waiting)
