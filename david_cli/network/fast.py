@@ -5,16 +5,16 @@
 
 At inference more than half of a small network's time goes into moving data: padding, unshuffling
 and reordering all T frames of every window, and a pass over memory for each activation. Here each
-frame is arranged once, windows are stacked into a buffer that is kept, additions are made in place,
-and on a CPU the activations run inside of oneDNN's convolutions. `FastNetwork` computes what
+frame is arranged once, windows are stacked into a buffer that is kept, and on a CPU activations and
+additions run inside of oneDNN's convolutions, whose weights are packed. `FastNetwork` computes what
 ``David.forward`` does, less the centre frame.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class FastNetwork:
         dtype: of weights, entered frames and everything between; the change is float32.
         negligible: attention weight up to which a branch is left out where no pixel of the tile
             gives it more; 0 computes all. On a GPU all are computed: asking would stall it.
-        fused: whether activations may run inside of convolutions, where that is there.
+        fused: whether activations and additions may run inside of convolutions where that is there.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class FastNetwork:
         self.dtype = dtype
         device = next(network.parameters()).device
         self.negligible = negligible if device.type == "cpu" else 0.0
-        convolve = _choose_convolution(device, dtype) if fused else _convolve
+        convolution = _choose_convolution(device, dtype) if fused else _Convolution
         self._buffers = _Buffers()
-        self._external = _fast_attention(network.external, dtype, convolve)
+        self._external = _fast_attention(network.external, dtype, convolution)
         self._modules = [
             (
-                [_FastBranch(branch, dtype, convolve) for branch in module.restorers()],
-                _fast_attention(module.attention, dtype, convolve),
+                [_FastBranch(branch, dtype, convolution) for branch in module.restorers()],
+                _fast_attention(module.attention, dtype, convolution),
             )
             for module in network.levels()
         ]
@@ -165,36 +165,33 @@ def _as_pairs(x: Tensor) -> Tensor:
     return x.view(torch.int64 if x.element_size() == 4 else torch.int32)
 
 
-Convolution = Callable[[Tensor, nn.Conv2d, float | None], Tensor]
-"""(input, packed convolution, slope of the activation after it or None) -> output."""
-
-
 class _FastBranch:
     """One branch; its frames are the central ``frames`` of the window."""
 
-    def __init__(self, branch: Branch, dtype: torch.dtype, convolve: Convolution):
+    def __init__(self, branch: Branch, dtype: torch.dtype, convolution: type[_Convolution]):
         self.frames = branch.frames
-        self.unet = _FastUNet(branch.unet, dtype, convolve)
+        self.unet = _FastUNet(branch.unet, dtype, convolution)
 
 
 def _fast_attention(
-    attention: Attention | nn.Module | None, dtype: torch.dtype, convolve: Convolution
+    attention: Attention | nn.Module | None, dtype: torch.dtype, convolution: type[_Convolution]
 ) -> _FastUNet | None:
-    return _FastUNet(attention.unet, dtype, convolve) if isinstance(attention, Attention) else None
+    return (
+        _FastUNet(attention.unet, dtype, convolution) if isinstance(attention, Attention) else None
+    )
 
 
 class _FastUNet:
     """``UNet.forward`` with fused activations and additions in place."""
 
-    def __init__(self, unet: UNet, dtype: torch.dtype, convolve: Convolution):
-        self.convolve = convolve
+    def __init__(self, unet: UNet, dtype: torch.dtype, convolution: type[_Convolution]):
         self.pool, self.add, self.leak = unet.pool, unet.add, unet.leak
-        self.encoder = [_FastBlock(block, dtype, convolve) for block in _blocks(unet.encoder)]
-        self.decoder = [_FastBlock(block, dtype, convolve) for block in _blocks(unet.decoder)]
+        self.encoder = [_FastBlock(block, dtype, convolution) for block in _blocks(unet.encoder)]
+        self.decoder = [_FastBlock(block, dtype, convolution) for block in _blocks(unet.decoder)]
         self.lateral = [
-            _frozen(m, dtype) if isinstance(m, nn.Conv2d) else None for m in unet.lateral
+            convolution(m, dtype) if isinstance(m, nn.Conv2d) else None for m in unet.lateral
         ]
-        self.tail, self.last = _frozen(unet.tail, dtype), _frozen(unet.last, dtype)
+        self.tail, self.last = convolution(unet.tail, dtype), convolution(unet.last, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
@@ -203,76 +200,107 @@ class _FastUNet:
             skips.append(x)
         x = skips.pop()
         for lateral, block in zip(reversed(self.lateral), reversed(self.decoder), strict=True):
-            x = x if lateral is None else self.convolve(x, lateral, None)
+            x = x if lateral is None else lateral(x)
             up = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             skip = skips.pop()
             x = block(up.add_(skip) if self.add else torch.cat((up, skip), 1))
-        return self.convolve(self.convolve(x, self.tail, self.leak), self.last, None)
+        return self.last(self.tail(x, self.leak))
 
 
 class _FastBlock:
     """``Block.forward``."""
 
-    def __init__(self, block: Block, dtype: torch.dtype, convolve: Convolution):
-        self.convolve = convolve
-        self.enter, self.refine = _frozen(block.enter, dtype), _frozen(block.refine, dtype)
+    def __init__(self, block: Block, dtype: torch.dtype, convolution: type[_Convolution]):
+        self.enter, self.refine = convolution(block.enter, dtype), convolution(block.refine, dtype)
         self.residual, self.leak = block.residual, block.leak
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = self.convolve(x, self.enter, self.leak)
+        x = self.enter(x, self.leak)
         if not self.residual:
-            return self.convolve(x, self.refine, self.leak)
-        return F.leaky_relu_(self.convolve(x, self.refine, None).add_(x), self.leak)
+            return self.refine(x, self.leak)
+        return F.leaky_relu_(self.refine.plus(x, x), self.leak)
 
 
 def _blocks(modules: nn.ModuleList) -> list[Block]:
     return [m for m in modules if isinstance(m, Block)]
 
 
-def _frozen(convolution: nn.Conv2d, dtype: torch.dtype) -> nn.Conv2d:
-    """A copy for inference alone, in ``dtype`` and channels last."""
-    c = convolution
-    bias = c.bias is not None
-    copy = nn.Conv2d(
-        c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], int(c.padding[0]), bias=bias
-    )
-    copy.load_state_dict(c.state_dict())
-    copy.to(c.weight.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return copy.requires_grad_(False).eval()
+class _Convolution:
+    """A 3x3 or 1x1 convolution for inference alone, and what follows it."""
+
+    def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype):
+        c = convolution
+        weight = c.weight.detach().clone()
+        self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        self.bias = None if c.bias is None else c.bias.detach().clone().to(dtype)
+        assert isinstance(c.padding, tuple) and c.groups == 1
+        self.padding, self.stride = list(c.padding), list(c.stride)
+
+    def __call__(self, x: Tensor, slope: float | None = None) -> Tensor:
+        """The convolution, and an activation of that slope below zero after it."""
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return y if slope is None else F.leaky_relu_(y, slope)
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The convolution of ``x``, added to ``other``."""
+        return self(x).add_(other)
 
 
-def _choose_convolution(device: torch.device, dtype: torch.dtype) -> Convolution:
+class _FusedConvolution(_Convolution):
+    """The operators that ``torch.compile`` emits: oneDNN's, with what follows inside.
+
+    Weights are packed into oneDNN's own layout for the size that comes first; other sizes, such as
+    those of a smaller tile, may have them packed anew at each call.
+    """
+
+    _packed: Tensor | None = None
+
+    def __call__(self, x: Tensor, slope: float | None = None) -> Tensor:
+        attribute, scalars = ("none", []) if slope is None else ("leaky_relu", [slope])
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, *self._settings(x), attribute, scalars, ""
+        )
+        return y
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+            x, other, *self._settings(x), "add", 1.0, None, [], None
+        )
+        return y
+
+    def _settings(self, x: Tensor) -> tuple[Any, ...]:
+        geometry = (self.padding, self.stride, [1, 1], 1)
+        if self._packed is None:
+            self._packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, *geometry, list(x.shape)
+            )
+        return (self._packed, self.bias, *geometry)
+
+
+def _choose_convolution(device: torch.device, dtype: torch.dtype) -> type[_Convolution]:
     """oneDNN's fused convolution where it is there and right, else torch's."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return _convolve
-    return _convolve_fused if _fused_is_right(dtype) else _convolve
-
-
-def _convolve(x: Tensor, c: nn.Conv2d, slope: float | None) -> Tensor:
-    y: Tensor = c(x)
-    return y if slope is None else F.leaky_relu_(y, slope)
-
-
-def _convolve_fused(x: Tensor, c: nn.Conv2d, slope: float | None) -> Tensor:
-    """The operator that ``torch.compile`` emits for a convolution and its activation."""
-    attribute, scalars = ("none", []) if slope is None else ("leaky_relu", [slope])
-    y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, attribute, scalars, ""
-    )
-    return y
+        return _Convolution
+    return _FusedConvolution if _fused_is_right(dtype) else _Convolution
 
 
 def _fused_is_right(dtype: torch.dtype) -> bool:
-    """Try the operator, which is no part of torch's public interface, on a small example."""
+    """Try the operators, which are no part of torch's public interface, on a small example."""
     generator = torch.Generator().manual_seed(0)
-    c = _frozen(nn.Conv2d(8, 16, 3, stride=2, padding=1), dtype)
-    x = torch.rand(1, 8, 12, 16, generator=generator).to(dtype, memory_format=torch.channels_last)
+    layer = nn.Conv2d(8, 8, 3, padding=1)
+    plain, fused = _Convolution(layer, dtype), _FusedConvolution(layer, dtype)
     try:
         with torch.inference_mode():
-            difference = _convolve_fused(x, c, 0.1) - _convolve(x, c, 0.1)
+            for size in ((12, 16), (8, 24)):
+                x = torch.rand(1, 8, *size, generator=generator).to(dtype)
+                x = x.contiguous(memory_format=torch.channels_last)
+                pairs = ((fused(x), plain(x)), (fused(x, 0.1), plain(x, 0.1)))
+                for got, wanted in (*pairs, (fused.plus(x, x), plain.plus(x, x))):
+                    if not float((got - wanted).abs().max()) <= 8 * torch.finfo(dtype).eps:
+                        return False
     except (RuntimeError, AttributeError, NotImplementedError, TypeError):
         return False
-    return float(difference.abs().max()) <= 8 * torch.finfo(dtype).eps
+    return True
 
 
 def _accumulate(total: Tensor | None, change: Tensor, weight: Tensor | None) -> Tensor:

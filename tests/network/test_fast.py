@@ -78,10 +78,11 @@ def test_without_the_fused_operator_too(network: David, monkeypatch: pytest.Monk
 def test_an_operator_that_computes_something_else_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(x: Tensor, c: nn.Conv2d, slope: float | None) -> Tensor:
-        return fast._convolve(x, c, slope) + 0.01
+    class Wrong(fast._FusedConvolution):
+        def plus(self, x: Tensor, other: Tensor) -> Tensor:
+            return super().plus(x, other) + 0.01
 
-    monkeypatch.setattr(fast, "_convolve_fused", wrong)
+    monkeypatch.setattr(fast, "_FusedConvolution", Wrong)
     network = made(SINGLE)
     frames = window(network)
     assert torch.allclose(restored(FastNetwork(network), frames), plain(network, frames), atol=1e-5)
