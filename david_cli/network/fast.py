@@ -352,5 +352,10 @@ class _Stacks:
     def _stack(self, frames: int) -> Tensor:
         first = (len(self._window) - frames) // 2
         parts = [x.permute(0, 2, 3, 1) for x in self._window[first : first + frames]]
-        stacked = torch.cat(parts, 3, out=self._buffers.get(frames, parts[0]))
+        stacked = self._buffers.get(frames, parts[0])
+        if parts[0].shape[3] * stacked.element_size() % 8 == 0:  # larger words, fewer of them
+            words = [part.view(torch.int64) for part in parts]
+            torch.cat(words, 3, out=stacked.view(torch.int64))
+        else:
+            torch.cat(parts, 3, out=stacked)
         return stacked.permute(0, 3, 1, 2)
