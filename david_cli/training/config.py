@@ -9,6 +9,7 @@ from david_cli.training.losses import PSNR_FLOOR, LossName
 
 Part = Literal["all", "attention", "external"]
 Precision = Literal["float32", "bfloat16", "float16"]
+OptimizerName = Literal["adam", "muon"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class TrainConfig:
     """Share of rendered samples with compressed blurry frames."""
     levels: tuple[int, ...] | None = None
     """Blur levels to train on; None for all that the packs hold."""
+    optimizer: OptimizerName = "adam"
+    """`adam` is the paper's; `muon` moves the kernels of hidden layers by orthogonal matrices, and
+    learns about twice as much in the first thousand steps."""
     lr: float = 6e-4
-    """Largest learning rate of AdamW, after the warm-up."""
+    """Largest learning rate, after the warm-up."""
     final_lr: float = 1e-6
     """Learning rate at the end of the cosine schedule."""
     warmup: int = 200
@@ -47,7 +51,7 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay of Adam's means of the gradient and of its square."""
     weight_decay: float = 0.0
-    """AdamW's; 0 makes it plain Adam, as in the paper."""
+    """Decoupled from the gradient, as in AdamW; 0 makes it plain Adam, as in the paper."""
     clip: float = 5.0
     """Largest norm of the gradient."""
     ema: float = 0.999

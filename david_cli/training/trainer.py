@@ -23,6 +23,7 @@ from david_cli.training.batches import Source, draw_batch
 from david_cli.training.checkpoint import RunState, saved_step
 from david_cli.training.config import Part, TrainConfig
 from david_cli.training.losses import level_loss, loss_of
+from david_cli.training.muon import Muon
 
 SMALLEST_SCALE = 2.0**-10
 """Loss scale of float16 below which an overflow is none: the gradient itself is broken."""
@@ -111,14 +112,21 @@ def train(
 def start_run(network: Network, config: TrainConfig, origin: str = "") -> RunState:
     """Optimiser, loss scale and moving average for the part of ``network`` that is to move."""
     moving = select(network, config.part)
-    # Adam's update is elementwise: the fused kernel is the same arithmetic in one pass
-    optimizer = torch.optim.AdamW(
-        moving.values(), config.lr, config.betas, weight_decay=config.weight_decay, fused=True
-    )
+    optimizer = make_optimizer(moving, config)
     device = next(network.parameters()).device.type
     scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     return RunState(network, moving, optimizer, scaler, average, origin)
+
+
+def make_optimizer(moving: dict[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+    """Adam, or Muon, over parameters by name."""
+    if config.optimizer == "muon":
+        return Muon(moving, config.lr, config.betas, config.weight_decay)
+    # Adam's update is elementwise: the fused kernel is the same arithmetic in one pass
+    return torch.optim.AdamW(
+        moving.values(), config.lr, config.betas, weight_decay=config.weight_decay, fused=True
+    )
 
 
 def train_step(

@@ -12,7 +12,7 @@ from torch import Tensor
 from david_cli.errors import DavidError
 from david_cli.network.david import David
 from david_cli.synthesis.packs import Pack
-from david_cli.training.config import Part, Precision, TrainConfig
+from david_cli.training.config import OptimizerName, Part, Precision, TrainConfig
 from david_cli.training.trainer import StepLog, learning_rate, select, train
 from tests.network.test_david import SINGLE, TINY
 from tests.training.quick import QUICK
@@ -31,11 +31,12 @@ def test_training_lowers_the_error(pack: Pack, tmp_path: Path) -> None:
     assert logs[-1].loss < logs[0].loss
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_resumed_run_equals_a_straight_one_to_the_bit(
-    precision: Precision, pack: Pack, tmp_path: Path
+    precision: Precision, optimizer: OptimizerName, pack: Pack, tmp_path: Path
 ) -> None:
-    config = replace(QUICK, precision=precision)
+    config = replace(QUICK, precision=precision, optimizer=optimizer)
     straight = train(fresh(), pack, config, tmp_path / "straight.safetensors")
 
     class Stop(Exception):
