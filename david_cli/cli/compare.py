@@ -282,6 +282,8 @@ def _table(found: Comparison) -> list[str]:
 
     means = found.means
     rows = [("", "A", "B", "B - A"), _row("sharpness", means.sharpness, ".3f")]
+    if means.unrest is not None:
+        rows.append(_row("flicker where A is still", means.unrest, ".2f"))
     if means.quality is not None:
         one, two = means.quality
         rows += [
@@ -307,6 +309,8 @@ def _facts(found: Comparison) -> dict[str, object]:
         "target": None if found.target is None else str(found.target),
         "sharpness": [round(value, 5) for value in means.sharpness],
     }
+    if means.unrest is not None:
+        facts["unrest"] = [round(value, 5) for value in means.unrest]
     if means.quality is not None:
         for metric in ("psnr", "ssim", "xpsnr"):
             facts[metric] = [round(getattr(one, metric), 5) for one in means.quality]

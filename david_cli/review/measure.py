@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean
 
+from torch import Tensor
+
 from david_cli.errors import UsageError
 from david_cli.review.screen import seen_by_network
+from david_cli.review.unrest import unrest
 from david_cli.sharpness import sharpness
 from david_cli.video.frame import Frame, VideoInfo
 from david_cli.video.quality import Quality, QualityMeter, overall
@@ -34,6 +37,9 @@ class Point:
     sharpness: tuple[float, float]
     quality: tuple[Quality, Quality] | None = None
     """Of A and of B; None without a reference."""
+    unrest: tuple[float, float] | None = None
+    """Change since the frame before, where A stands still, in codes of 8 bits; None where nothing
+    does, and for the first frame."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Means:
     """Frames."""
     sharpness: tuple[float, float]
     quality: tuple[Quality, Quality] | None
+    unrest: tuple[float, float] | None
 
 
 class Meter:
@@ -59,6 +66,7 @@ class Meter:
         self.points: list[Point] = []
         self._step = 1 if every else max(1, (total or MOST) // MOST)
         self._meters: tuple[QualityMeter, QualityMeter] | None = None
+        self._last: Sequence[Frame] = ()
 
     def measure(
         self, number: int, time: Fraction, frames: Sequence[Frame], infos: Sequence[VideoInfo]
@@ -76,17 +84,21 @@ class Meter:
         """
         quality = self._quality(frames, infos) if len(frames) > 2 else None
         if quality is not None or (number - 1) % self._step == 0:
-            before, after = (sharpness(seen_by_network(frame)) for frame in frames[:2])
-            self.points.append(Point(number, time, (before, after), quality))
+            seen = _both(frames)
+            sharp = sharpness(seen[0]), sharpness(seen[1])
+            change = unrest(_both(self._last), seen) if self._last else None
+            self.points.append(Point(number, time, sharp, quality, change))
+        self._last = frames
 
     def means(self) -> Means:
         """Of all so far."""
         pairs = [point.quality for point in self.points if point.quality is not None]
-        before, after = (fmean(point.sharpness[i] for point in self.points) for i in (0, 1))
+        changes = [point.unrest for point in self.points if point.unrest is not None]
         quality = None
         if pairs:
             quality = overall([pair[0] for pair in pairs]), overall([pair[1] for pair in pairs])
-        return Means(len(self.points), (before, after), quality)
+        sharp = _means([point.sharpness for point in self.points])
+        return Means(len(self.points), sharp, quality, _means(changes) if changes else None)
 
     def _quality(
         self, frames: Sequence[Frame], infos: Sequence[VideoInfo]
@@ -102,19 +114,31 @@ class Meter:
         return one.measure(frames[0], reference), two.measure(frames[1], reference)
 
 
+def _both(frames: Sequence[Frame]) -> tuple[Tensor, Tensor]:
+    return seen_by_network(frames[0]), seen_by_network(frames[1])
+
+
+def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return fmean(pair[0] for pair in pairs), fmean(pair[1] for pair in pairs)
+
+
 def to_csv(points: Sequence[Point]) -> str:
     """A row for each frame; what there is no reference for is left out."""
-    heads = ["frame", "time", "sharpness_a", "sharpness_b"]
+    heads = ["frame", "time", "sharpness_a", "sharpness_b", "unrest_a", "unrest_b"]
     if points[0].quality is not None:
         heads += [f"{metric}_{which}" for which in ("a", "b") for metric in METRICS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
     for point in points:
-        values = [*point.sharpness, *_values(point.quality)]
-        row = [point.number, f"{float(point.time):.6f}", *(f"{value:.5f}" for value in values)]
-        writer.writerow(row)
+        sharp, quality = _rounded(point.sharpness), _rounded(_values(point.quality))
+        change = _rounded(point.unrest) if point.unrest else ["", ""]
+        writer.writerow([point.number, f"{float(point.time):.6f}", *sharp, *change, *quality])
     return text.getvalue()
+
+
+def _rounded(values: Sequence[float]) -> list[str]:
+    return [f"{value:.5f}" for value in values]
 
 
 def _values(quality: tuple[Quality, Quality] | None) -> list[float]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from david_cli.review.compare_sheet import compare_moments, comparison_sheet
 from david_cli.review.compose import Composer, Mode, Zoom
 from david_cli.review.measure import to_csv
 from david_cli.review.pairing import names_of
+from david_cli.review.unrest import unrest
 from david_cli.sharpness import sharpness
 from david_cli.video.color import planes_to_rgb, to_tensors
 from david_cli.video.frame import Frame
@@ -182,7 +184,11 @@ def test_points_are_of_the_frames_they_name(tmp_path: Path, pair: tuple[Path, Pa
     assert found.means.quality is not None
     assert found.means.quality[1].psnr == IDENTICAL
     rows = list(csv.reader(io.StringIO(to_csv(found.points))))
-    assert rows[0][:4] == ["frame", "time", "sharpness_a", "sharpness_b"]
+    assert rows[0][:6] == [*("frame", "time", "sharpness_a", "sharpness_b", "unrest_a", "unrest_b")]
+    assert found.points[0].unrest is None
+    assert [p.unrest for p in found.points[1:]] == [
+        unrest((before, before), (now, now)) for before, now in pairwise(rgb)
+    ]
     assert [float(row[1]) for row in rows[1:]] == pytest.approx([(t - 3) / 25 for t in UNEVEN])
     assert {row[-1] for row in rows[1:]} == {"100.00000"}
 
