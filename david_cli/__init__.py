@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+    from david_cli.inference.deblurrer import Deblurrer
+    from david_cli.inference.loading import load_deblurrer
     from david_cli.inference.pictures import deblur_frames
     from david_cli.inference.pipeline import deblur_video
 
@@ -15,7 +16,7 @@ __all__ = ["Deblurrer", "__version__", "deblur_frames", "deblur_video", "load_de
 
 _HOMES = {  # public name -> module; resolved on first use, so that --help never imports torch
     "Deblurrer": "david_cli.inference.deblurrer",
-    "load_deblurrer": "david_cli.inference.deblurrer",
+    "load_deblurrer": "david_cli.inference.loading",
     "deblur_frames": "david_cli.inference.pictures",
     "deblur_video": "david_cli.inference.pipeline",
 }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.workers import Crew
 from david_cli.video.frame import PixelFormat
 
 Planes = tuple[NDArray[np.integer], ...]
@@ -67,11 +68,15 @@ class KnownNetwork(nn.Module):
         return mean * self.gain + self.offset
 
 
-def known_deblurrer(network: nn.Module | None = None, tile: int = 0) -> Deblurrer:
+def known_deblurrer(
+    network: nn.Module | None = None, tile: int = 0, overlap: int = 8, crew: Crew | None = None
+) -> Deblurrer:
     """The test network, unguarded: what it does would alarm the guard."""
     network = KnownNetwork() if network is None else network
     cpu = torch.device("cpu")
-    return Deblurrer(network, device=cpu, tile=tile, overlap=8, guard=False, name="known")
+    return Deblurrer(
+        network, device=cpu, tile=tile, overlap=overlap, guard=False, name="known", crew=crew
+    )
 
 
 def noise(look: Look, count: int, width: int = 48, height: int = 32, seed: int = 7) -> list[Planes]:

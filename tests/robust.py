@@ -38,8 +38,8 @@ from av.stream import Discard, Disposition, Stream
 from av.video.frame import VideoFrame
 
 from david_cli.cli.app import run
-from david_cli.inference import deblurrer as deblurring
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference import loading
+from david_cli.inference.loading import load_deblurrer
 from david_cli.video.deinterlace import Deinterlace
 from david_cli.video.frame import Frame
 from david_cli.video.reader import VideoReader, read_info
@@ -125,7 +125,7 @@ def deblur(source: Path, arguments: Sequence[str]) -> Said:
     known = known_deblurrer(KnownNetwork((GAIN,) * 3, (OFFSET,) * 3))
     load = load_deblurrer if _option(arguments, "--model") else lambda *_, **__: known
     caught = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    with mock.patch.object(deblurring, "load_deblurrer", load), caught[0], caught[1]:
+    with mock.patch.object(loading, "load_deblurrer", load), caught[0], caught[1]:
         code = run(["deblur", str(source), "--progress", "json", *arguments])
     return Said(code, [json.loads(line) for line in out.getvalue().splitlines()], err.getvalue())
 

@@ -118,6 +118,9 @@ CASES = {
     "output folder missing": Case(
         GOOD.replace("{out}", "{out}/no"), OUTPUT, ("no such folder", "-o")
     ),
+    "output folder of a dry run": Case(
+        f"{GOOD} --dry-run -o {{out}}/no/x.mp4", OUTPUT, ("no such folder", "-o")
+    ),
     "output folder not writable": Case(f"{GOOD} -o /proc/x.mp4", OUTPUT, ("/proc", "-o")),
     "output is a folder": Case(f"{GOOD} -o {{kit}}/folder.mp4", OUTPUT, ("folder.mp4",)),
     "unknown model": Case(f"{GOOD} --model davide", MODEL, ("davide", "david-lite")),
@@ -130,7 +133,9 @@ CASES = {
     "tiny tile": Case(f"{GOOD} --tile 7", USAGE, ("tile", "7", "--overlap")),
     "tile that is no number": Case(f"{GOOD} --tile big", USAGE, ("tile", "big")),
     "unknown codec": Case(f"{GOOD} --codec h266", USAGE, ("h266", "hevc")),
-    "unknown pixel format": Case(f"{GOOD} --pix-fmt yuv999p", OUTPUT, ("yuv999p", "try")),
+    "unknown pixel format": Case(
+        f"{GOOD} --pix-fmt yuv999p", USAGE, ("--pix-fmt", "yuv999p", "try")
+    ),
     "pixel format of another codec": Case(
         f"{GOOD} --codec h264 --pix-fmt gbrap16le", OUTPUT, ("gbrap16le",)
     ),
@@ -140,8 +145,12 @@ CASES = {
     "pixel format that cannot hold the size": Case(
         f"{{kit}}/odd.mp4 {TINY} --codec h264 --pix-fmt yuv420p", OUTPUT, ("47x31", "--codec")
     ),
-    "unknown encoder option": Case(f"{GOOD} --encoder-option zig=zag", OUTPUT, ("zig",)),
-    "unknown preset": Case(f"{GOOD} --encoder-preset hasty", OUTPUT, ("hasty",)),
+    "unknown encoder option": Case(f"{GOOD} --encoder-option zig=zag", USAGE, ("zig",)),
+    "unknown preset": Case(f"{GOOD} --encoder-preset hasty", USAGE, ("hasty", "veryfast")),
+    "quality that is no number": Case(f"{GOOD} --crf nan", USAGE, ("--crf nan", "give")),
+    "endless quality": Case(f"{GOOD} --crf inf", USAGE, ("--crf inf", "give")),
+    "empty codec": Case(f"{GOOD} --codec=", USAGE, ("--codec", "give")),
+    "empty preset of the encoder": Case(f"{GOOD} --encoder-preset=", USAGE, ("--encoder-preset",)),
     "unknown device": Case(f"{GOOD} --device abacus", USAGE, ("abacus",)),
     "unknown precision": Case(f"{GOOD} --precision fp7", USAGE, ("fp7",)),
     "strength above 1": Case(f"{GOOD} --strength 1.5", USAGE, ("strength", "1.5")),

@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from david_cli.errors import UsageError
-from david_cli.video.codecs import CODECS, EncodeOptions
+from david_cli.video.codecs import CODECS
 from david_cli.video.frame import Frame
 from david_cli.video.match import read_traits
 from david_cli.video.reader import VideoReader
 from david_cli.video.repack import embed
+from david_cli.video.wishes import EncodeOptions
 from tests.video.clips import pass_through
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "phone_building.mp4"

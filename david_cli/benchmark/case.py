@@ -16,9 +16,10 @@ from david_cli.benchmark.footage import RATE
 from david_cli.benchmark.layers import layers_of, seconds_alone, total_flops
 from david_cli.benchmark.machine import peak_resident
 from david_cli.benchmark.results import SIZES, Case, CaseResult, EndToEnd, Stage
-from david_cli.benchmark.stages import complete_network, grid_of, measure_stages, prepare
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.benchmark.stages import complete_network, measure_stages, prepare
+from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.device import DTYPES
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pace import seconds_per_frame
 from david_cli.inference.pipeline import deblur_video
 from david_cli.inference.report import Report
@@ -77,7 +78,7 @@ def measure_case(case: Case, clip: Path, effort: Effort) -> CaseResult:
     whole = _end_to_end(case, deblurrer, clip, effort.run)
     given = prepare(clip, STAGE_FRAMES[case.size], deblurrer.frames, deblurrer.device)
     stages = measure_stages(deblurrer, given, effort.stage)
-    grid = grid_of(deblurrer, *given.size)
+    grid = deblurrer.grid(*given.size)
     rows, columns = (spans[0].stop - spans[0].start for spans in (grid.rows, grid.columns))
     network: Network = deblurrer.network  # type: ignore[assignment]
     layers = layers_of(network.config, rows, columns, len(grid))

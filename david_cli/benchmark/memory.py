@@ -13,7 +13,7 @@ from david_cli.benchmark.child import in_own_process
 from david_cli.benchmark.footage import write_clip
 from david_cli.benchmark.machine import peak_resident
 from david_cli.benchmark.results import SIZES, MemoryRun
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pipeline import deblur_video
 from david_cli.inference.report import Progress
 

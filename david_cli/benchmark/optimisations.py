@@ -6,11 +6,11 @@ what a frame costs once it is on the device as RGB: to arrange it, and the netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,17 @@ from david_cli.benchmark.results import Ladder, Rung
 from david_cli.benchmark.stages import prepare
 from david_cli.benchmark.timing import measure
 from david_cli.inference.device import multiplies_bf16
-from david_cli.inference.engine import ChangeEngine, Changing, Engine
+from david_cli.inference.engine import ChangeEngine, Changing, Engine, Entered, joined
 from david_cli.inference.openvino import OpenVinoNetwork, is_installed
 from david_cli.inference.window import sliding_windows
-from david_cli.inference.workers import Crew, at_work, crew_size, few_threads, map_ahead
+from david_cli.inference.workers import (
+    Crew,
+    at_work,
+    batches,
+    crew_size,
+    few_threads,
+    map_ahead,
+)
 from david_cli.metrics import IDENTICAL, psnr
 from david_cli.network.david import David
 from david_cli.network.fast import FastNetwork
@@ -31,14 +38,8 @@ from david_cli.network.weights import load_david
 Way = Callable[[list[Tensor]], list[Tensor]]
 """Frames (3, H, W) -> as many deblurred ones (3, H, W)."""
 BATCH = 4
-"""Windows at once on a GPU."""
-
-
-class _Framed(NamedTuple):
-    """A frame, (1, 3, H, W), and the features that an engine made of it."""
-
-    rgb: Tensor
-    features: Tensor
+"""Windows at once on a GPU, at any size: what that gains shows whether `BATCH_PIXELS` of
+``david_cli.inference.workers`` is right."""
 
 
 @dataclass(frozen=True)
@@ -90,28 +91,25 @@ def plain(network: David, frames: list[Tensor]) -> list[Tensor]:
 
 
 def through(engine: Engine, crew: Crew, radius: int, frames: list[Tensor]) -> list[Tensor]:
-    """As videos are done: a frame enters once, workers take a window each."""
+    """As videos are done: a frame enters once, workers take a batch of windows each."""
 
     @torch.inference_mode()
-    def restore(window: tuple[_Framed, ...]) -> Tensor:
-        return engine.restore([f.features for f in window], window[radius].rgb)[0]
+    def restore(windows: Sequence[tuple[Entered, ...]]) -> tuple[Tensor, ...]:
+        window = joined(windows)
+        centre = window[radius].again
+        assert centre is not None
+        return engine.restore([entered.features for entered in window], centre()).unbind()
 
-    framed = (_Framed(rgb[None], engine.enter(rgb[None])) for rgb in frames)
-    windows = sliding_windows(framed, radius=radius)
+    entered = (_entered(engine, rgb[None]) for rgb in frames)
+    windows = batches(sliding_windows(entered, radius=radius), crew.batch)
     with few_threads(crew), at_work(crew) as pool:
-        return list(map_ahead(pool, restore, windows, crew.workers))
+        return list(chain.from_iterable(map_ahead(pool, restore, windows, crew.workers)))
 
 
-def batched(engine: Engine, radius: int, frames: list[Tensor]) -> list[Tensor]:
-    """Several windows at once."""
-    framed = [_Framed(rgb[None], engine.enter(rgb[None])) for rgb in frames]
-    windows = list(sliding_windows(framed, radius=radius))
-    sharp: list[Tensor] = []
-    for first in range(0, len(windows), BATCH):
-        some = windows[first : first + BATCH]
-        places = [torch.cat([f.features for f in place]) for place in zip(*some, strict=True)]
-        sharp += engine.restore(places, torch.cat([window[radius].rgb for window in some]))
-    return sharp
+def _entered(engine: Engine, frame: Tensor) -> Entered:
+    """A frame (1, 3, H, W), kept beside what the engine made of it."""
+    H, W = frame.shape[-2:]
+    return Entered(engine.enter(frame), (H, W), again=lambda: frame)
 
 
 def _on_cpu(network: David, device: torch.device) -> Iterator[Step]:
@@ -138,8 +136,8 @@ def _on_cpu(network: David, device: torch.device) -> Iterator[Step]:
 
 def _on_gpu(network: David, device: torch.device) -> Iterator[Step]:
     radius = network.config.frames // 2
-    one = crew_size(device)
+    one, several = Crew(1, None), Crew(1, None, BATCH)
     exact, half = FastNetwork(network), FastNetwork(network, torch.float16)
     yield Step("frames arranged once", partial(through, ChangeEngine(exact), one, radius))
     yield Step("fp16", partial(through, ChangeEngine(half), one, radius))
-    yield Step(f"{BATCH} windows at once", partial(batched, ChangeEngine(half), radius))
+    yield Step(f"{BATCH} windows at once", partial(through, ChangeEngine(half), several, radius))

@@ -24,7 +24,7 @@ from david_cli.inference.device import DTYPES
 from david_cli.inference.engine import ChangeEngine, Engine, Entered, make_engine
 from david_cli.inference.guard import is_sound
 from david_cli.inference.repeats import is_repeat
-from david_cli.inference.tiling import TileGrid, run_tiles, tile_grid
+from david_cli.inference.tiling import run_tiles
 from david_cli.inference.workers import at_work, few_threads
 from david_cli.network.fast import FastNetwork, is_fast
 from david_cli.scenes import is_scene_cut, thumbnail
@@ -100,7 +100,7 @@ def network_alone(given: Material, deblurrer: Deblurrer, engine: Engine, seconds
         engine: of the same network.
         seconds: to go on.
     """
-    grid, radius = grid_of(deblurrer, *given.size), deblurrer.frames // 2
+    grid, radius = deblurrer.grid(*given.size), deblurrer.frames // 2
     rows, columns = (spans[0].stop - spans[0].start for spans in (grid.rows, grid.columns))
     tiles = [rgb[None, :, :rows, :columns] for rgb in given.rgb]
     crew = deblurrer.crew
@@ -123,12 +123,6 @@ def complete_network(given: Material, deblurrer: Deblurrer, seconds: float) -> T
         return None
     whole = FastNetwork(network, DTYPES[deblurrer.precision], negligible=0.0)
     return network_alone(given, deblurrer, ChangeEngine(whole), seconds)
-
-
-def grid_of(deblurrer: Deblurrer, height: int, width: int) -> TileGrid:
-    """The tiles into which a deblurrer cuts frames of a size."""
-    tile = deblurrer.tile or max(height, width)
-    return tile_grid(height, width, tile, min(deblurrer.overlap, tile // 2), deblurrer.stride)
 
 
 def _decode(given: Material, device: torch.device, seconds: float) -> Timing:
@@ -187,7 +181,7 @@ def _enter(given: Material, deblurrer: Deblurrer, seconds: float) -> Timing:
 @torch.inference_mode()
 def _blend(given: Material, deblurrer: Deblurrer, seconds: float) -> Timing:
     """Tiles put together, and the result compared with the source."""
-    grid = grid_of(deblurrer, *given.size)
+    grid = deblurrer.grid(*given.size)
     sharp = given.rgb[0][None]
 
     def work() -> None:

@@ -28,7 +28,7 @@ from david_cli.cli.batch import batch
 from david_cli.cli.bench import bench
 from david_cli.cli.compare import compare
 from david_cli.cli.config import config
-from david_cli.cli.config_command import ConfigurableCommand, ConfigurableGroup
+from david_cli.cli.config_command import ConfigurableCommand, ConfigurableGroup, UndauntedCommand
 from david_cli.cli.deblur import deblur
 from david_cli.cli.doctor import doctor
 from david_cli.cli.evaluate import evaluate
@@ -116,9 +116,8 @@ for panel, commands in COMMANDS.items():
     for name, command in commands.items():
         # Typer reads a signature six times: strings are made types once, or help would be slow
         command.__annotations__ = inspect.get_annotations(command, eval_str=True)
-        app.command(name, cls=ConfigurableCommand, rich_help_panel=panel, **page(command.__doc__))(
-            command
-        )
+        kind = UndauntedCommand if command is doctor else ConfigurableCommand
+        app.command(name, cls=kind, rich_help_panel=panel, **page(command.__doc__))(command)
 app.add_typer(config, rich_help_panel="Setting up")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.drawing import PICTURE, draw
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.wording import deblurrer_facts
@@ -67,13 +67,13 @@ def attention(
             "--model",
             metavar="NAME",
             help="A model with attention: a name or a .safetensors file.",
-            rich_help_panel=options.MODEL_PANEL,
+            rich_help_panel=network_options.MODEL_PANEL,
         ),
     ] = "david",
-    device: options.DeviceOption = "auto",
-    precision: options.ExactPrecisionOption = "fp32",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
+    device: network_options.DeviceOption = "auto",
+    precision: network_options.ExactPrecisionOption = "fp32",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, encoding_options, network_options, options
 from david_cli.cli.batch_view import BatchView, open_batch_view, print_table
 from david_cli.cli.stopping import first_ctrl_c_asks
 from david_cli.errors import Interrupted, UsageError
@@ -69,33 +69,33 @@ def batch(
             help="Go on for ever: take new videos as soon as they are complete. Ctrl-C ends it.",
         ),
     ] = False,
-    devices: options.DevicesOption = None,
+    devices: network_options.DevicesOption = None,
     ray: Annotated[
         str | None,
         typer.Option(
             "--ray",
             metavar="ADDRESS",
             help="Work on the Ray cluster at ADDRESS, or local for one on this machine.",
-            rich_help_panel=options.MODEL_PANEL,
+            rich_help_panel=network_options.MODEL_PANEL,
         ),
     ] = None,
-    model: options.ModelOption = "auto",
-    precision: options.PrecisionOption = "auto",
-    engine: options.EngineOption = "auto",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
-    strength: options.StrengthOption = 1.0,
-    only_blurry: options.OnlyBlurryOption = False,
-    sharp_above: options.SharpAboveOption = None,
-    deinterlace: options.DeinterlaceOption = "auto",
-    codec: options.CodecOption = None,
-    encoder: options.EncoderOption = "software",
-    lossless: options.LosslessOption = False,
-    match_source: options.MatchSourceOption = False,
-    crf: options.CrfOption = None,
-    encoder_preset: options.EncoderPresetOption = None,
-    pix_fmt: options.PixFmtOption = None,
-    encoder_option: options.EncoderOptionsOption = None,
+    model: network_options.ModelOption = "auto",
+    precision: network_options.PrecisionOption = "auto",
+    engine: network_options.EngineOption = "auto",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
+    strength: network_options.StrengthOption = 1.0,
+    only_blurry: network_options.OnlyBlurryOption = False,
+    sharp_above: network_options.SharpAboveOption = None,
+    deinterlace: network_options.DeinterlaceOption = "auto",
+    codec: encoding_options.CodecOption = None,
+    encoder: encoding_options.EncoderOption = "software",
+    lossless: encoding_options.LosslessOption = False,
+    match_source: encoding_options.MatchSourceOption = False,
+    crf: encoding_options.CrfOption = None,
+    encoder_preset: encoding_options.EncoderPresetOption = None,
+    pix_fmt: encoding_options.PixFmtOption = None,
+    encoder_option: encoding_options.EncoderOptionsOption = None,
     segment: options.SegmentOption = None,
     fresh: Annotated[
         bool,
@@ -179,7 +179,7 @@ def batch(
         finally:
             facts = work.report()
             if work.outcomes:
-                view.over(facts)
+                view.over(facts, work.events.spared())
                 if not (as_json or quiet or progress == "json"):
                     print_table(work.outcomes)
                 _deliver(facts, report, as_json=as_json)

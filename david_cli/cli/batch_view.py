@@ -90,9 +90,11 @@ class BatchView(View):
     def refresh(self) -> None:
         """Something may have moved."""
 
-    def over(self, report: dict[str, Any]) -> None:
-        """The batch has ended."""
+    def over(self, report: dict[str, Any], notes: Sequence[str]) -> None:
+        """The batch has ended; the notes are of all clips together."""
         self.close()
+        for line in notes:
+            self.note(line)
         self.note(final_words(report))
 
 
@@ -142,7 +144,7 @@ class JsonBatch(JsonView, BatchView):
             self._last = now
             emit("progress", _tally_facts(self.tally), self._stream)
 
-    def over(self, report: dict[str, Any]) -> None:
+    def over(self, report: dict[str, Any], notes: Sequence[str]) -> None:
         told = ("schema", "clips", "settings")  # the events have told of them
         emit("done", {k: v for k, v in report.items() if k not in told}, self._stream)
 

@@ -20,7 +20,7 @@ from david_cli.cli.options import ProgressMode
 from david_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from david_cli.video.codecs import EncodeOptions
+    from david_cli.video.wishes import EncodeOptions
 
 STANDARD = Path("-")
 """Standard input or output, where a command takes it."""
@@ -111,7 +111,7 @@ def read_encoding(context: typer.Context) -> EncodeOptions:
     Raises:
         UsageError: one that cannot be, or two that contradict each other.
     """
-    from david_cli.video.codecs import EncodeOptions
+    from david_cli.video.wishes import EncodeOptions
 
     given = context.params
     wishes = {wish.name: given[wish.name] for wish in fields(EncodeOptions) if wish.name in given}

@@ -16,11 +16,11 @@ from typing import Any, get_args
 from typer import BadParameter
 from typer.core import TyperOption
 
-from david_cli.cli.config_files import read_configs
+from david_cli.cli.config_files import ConfigFile, read_configs
 from david_cli.cli.config_layers import settings
 from david_cli.cli.config_words import Option, Words
 from david_cli.cli.help import HelpfulCommand, HelpfulGroup
-from david_cli.errors import DavidError
+from david_cli.errors import DavidError, UsageError
 
 SAID = ("COMMANDLINE", "ENVIRONMENT")
 """Click's names of the sources that stand above all files."""
@@ -85,7 +85,7 @@ class ConfigurableCommand(HelpfulCommand):
         """Read arguments, with what variables, files and presets say beside them."""
         said = self._said(ctx, args)
         if said is not None:
-            found = settings(self.name or "", said, read_configs(self.words), self.words)
+            found = settings(self.name or "", said, self.files(), self.words)
             ctx.default_map = {self.keys[key].name: one.value for key, one in found.items()}
             ctx.meta[_ORIGINS] = {key: one.origin for key, one in found.items()}
         try:
@@ -98,6 +98,14 @@ class ConfigurableCommand(HelpfulCommand):
         if isinstance(ctx.obj, dict):  # the error boundary's, which knows only the command line
             ctx.obj.update(ctx.params)
         return rest
+
+    def files(self) -> list[ConfigFile]:
+        """What `david.toml` says.
+
+        Raises:
+            UsageError: something that means nothing.
+        """
+        return read_configs(self.words)
 
     def invoke(self, ctx: Any) -> Any:
         warn_of_variables(self.words)
@@ -140,6 +148,16 @@ class ConfigurableCommand(HelpfulCommand):
                 origin = self.origin(ctx, key)
                 if origin:
                     yield f"--{key} is set by {origin}"
+
+
+class UndauntedCommand(ConfigurableCommand):
+    """A command that runs, by its own defaults, though the files cannot be used."""
+
+    def files(self) -> list[ConfigFile]:
+        try:
+            return super().files()
+        except UsageError:
+            return []
 
 
 class ConfigurableGroup(HelpfulGroup):

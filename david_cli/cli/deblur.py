@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, encoding_options, network_options, options
 from david_cli.cli.parallel import run_in_parallel
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.report import RunReports
@@ -58,27 +58,27 @@ def deblur(
     verify: options.VerifyOption = False,
     start: options.StartOption = None,
     end: options.EndOption = None,
-    model: options.ModelOption = "auto",
-    device: options.DeviceOption = "auto",
-    devices: options.DevicesOption = None,
-    precision: options.PrecisionOption = "auto",
-    engine: options.EngineOption = "auto",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
-    strength: options.StrengthOption = 1.0,
-    only_blurry: options.OnlyBlurryOption = False,
-    sharp_above: options.SharpAboveOption = None,
-    deinterlace: options.DeinterlaceOption = "auto",
-    codec: options.CodecOption = None,
-    encoder: options.EncoderOption = "software",
-    lossless: options.LosslessOption = False,
-    match_source: options.MatchSourceOption = False,
-    crf: options.CrfOption = None,
-    encoder_preset: options.EncoderPresetOption = None,
-    pix_fmt: options.PixFmtOption = None,
-    encoder_option: options.EncoderOptionsOption = None,
-    format: options.FormatOption = None,
-    raw_input: options.RawInputOption = None,
+    model: network_options.ModelOption = "auto",
+    device: network_options.DeviceOption = "auto",
+    devices: network_options.DevicesOption = None,
+    precision: network_options.PrecisionOption = "auto",
+    engine: network_options.EngineOption = "auto",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
+    strength: network_options.StrengthOption = 1.0,
+    only_blurry: network_options.OnlyBlurryOption = False,
+    sharp_above: network_options.SharpAboveOption = None,
+    deinterlace: network_options.DeinterlaceOption = "auto",
+    codec: encoding_options.CodecOption = None,
+    encoder: encoding_options.EncoderOption = "software",
+    lossless: encoding_options.LosslessOption = False,
+    match_source: encoding_options.MatchSourceOption = False,
+    crf: encoding_options.CrfOption = None,
+    encoder_preset: encoding_options.EncoderPresetOption = None,
+    pix_fmt: encoding_options.PixFmtOption = None,
+    encoder_option: encoding_options.EncoderOptionsOption = None,
+    format: encoding_options.FormatOption = None,
+    raw_input: encoding_options.RawInputOption = None,
     segment: options.SegmentOption = None,
     fresh: options.FreshOption = False,
     dry_run: options.DryRunOption = False,
@@ -141,7 +141,7 @@ def deblur(
     overwrite = dry_run or checks.may_overwrite(plan.target, yes=yes, ask=progress != "json")
 
     with open_view(progress, source.name, quiet=quiet, verbose=verbose) as view:
-        from david_cli.inference.deblurrer import load_deblurrer
+        from david_cli.inference.loading import load_deblurrer
         from david_cli.inference.pipeline import deblur_video
 
         shared = _shared(devices, device)

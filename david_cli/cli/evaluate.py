@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.progress import View
 from david_cli.errors import OutputError, UsageError
 
@@ -84,9 +84,9 @@ def evaluate(
         bool,
         typer.Option("--record", help="Write the mean gain per level into the weights files."),
     ] = False,
-    device: options.DeviceOption = "auto",
-    precision: options.ExactPrecisionOption = "fp32",
-    engine: options.EngineOption = "auto",
+    device: network_options.DeviceOption = "auto",
+    precision: network_options.ExactPrecisionOption = "fp32",
+    engine: network_options.EngineOption = "auto",
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.progress import emit
 from david_cli.cli.training_view import TrainingView, open_training_view
 from david_cli.errors import Interrupted, OutputError, UsageError
@@ -38,7 +38,7 @@ def finetune(
             help="How long it may take in all; measuring at the end comes on top.",
         ),
     ] = 30.0,
-    model: options.ModelOption = "auto",
+    model: network_options.ModelOption = "auto",
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +47,7 @@ def finetune(
             help="Held-out frames before and after. By default beside the weights.",
         ),
     ] = None,
-    device: options.DeviceOption = "auto",
+    device: network_options.DeviceOption = "auto",
     yes: options.YesOption = False,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.progress import open_view
 from david_cli.cli.wording import (
     Summary,
@@ -34,15 +34,15 @@ def frames(
     ] = None,
     yes: options.YesOption = False,
     preset: options.PresetOption = None,
-    model: options.ModelOption = "auto",
-    device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "auto",
-    engine: options.EngineOption = "auto",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
-    strength: options.StrengthOption = 1.0,
-    only_blurry: options.OnlyBlurryOption = False,
-    sharp_above: options.SharpAboveOption = None,
+    model: network_options.ModelOption = "auto",
+    device: network_options.DeviceOption = "auto",
+    precision: network_options.PrecisionOption = "auto",
+    engine: network_options.EngineOption = "auto",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
+    strength: network_options.StrengthOption = 1.0,
+    only_blurry: network_options.OnlyBlurryOption = False,
+    sharp_above: network_options.SharpAboveOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -63,12 +63,12 @@ def frames(
     sharp_limit = checks.parse_sharp_above(only_blurry, sharp_above)
     tile_size = checks.parse_tile(tile)
 
-    from david_cli.images import list_frames
+    from david_cli.images import find_frames
 
-    found, _ = list_frames(source)  # a missing folder fails here, before torch loads
+    found, _ = find_frames(source)  # a missing or empty folder fails here, before torch loads
 
-    from david_cli.inference.deblurrer import load_deblurrer
     from david_cli.inference.frames import deblur_frame_folder, default_target
+    from david_cli.inference.loading import load_deblurrer
 
     target = default_target(source) if output is None else output
     checks.refuse_own_input(source, target)

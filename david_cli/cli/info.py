@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, encoding_options, options
 from david_cli.cli.wording import duration, one_line, plan_facts
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def info(
     codec: Annotated[
         str | None, typer.Option("--codec", metavar="NAME", help="Plan for this codec.")
     ] = None,
-    encoder: options.EncoderOption = "software",
-    lossless: options.LosslessOption = False,
-    match_source: options.MatchSourceOption = False,
+    encoder: encoding_options.EncoderOption = "software",
+    lossless: encoding_options.LosslessOption = False,
+    match_source: encoding_options.MatchSourceOption = False,
     as_json: options.JsonOption = False,
     debug: options.DebugOption = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 from david_cli.cli.progress import View
@@ -15,7 +16,7 @@ REFRESHES = 4
 """Of the panel, a second."""
 
 
-class PanelView(View):
+class PanelView(View, ABC):
     """Draws its `renderable` below the lines that are printed; gone when it closes."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -36,9 +37,9 @@ class PanelView(View):
     def close(self) -> None:
         self._live.stop()
 
+    @abstractmethod
     def renderable(self) -> RenderableType:
         """What is on the screen now."""
-        raise NotImplementedError
 
 
 def plain_text(line: str, style: str = "") -> Text:

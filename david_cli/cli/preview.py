@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.progress import View
 from david_cli.cli.wording import aligned, one_line
 from david_cli.errors import UsageError
@@ -48,13 +48,13 @@ def preview(
     show: Annotated[
         bool, typer.Option("--open", metavar="", help="Open the sheet when it is there.")
     ] = False,
-    model: options.ModelOption = "auto",
-    device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "auto",
-    engine: options.EngineOption = "auto",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
-    strength: options.StrengthOption = 1.0,
+    model: network_options.ModelOption = "auto",
+    device: network_options.DeviceOption = "auto",
+    precision: network_options.PrecisionOption = "auto",
+    engine: network_options.EngineOption = "auto",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
+    strength: network_options.StrengthOption = 1.0,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
@@ -83,7 +83,7 @@ def preview(
     check_place(target, yes=yes)
 
     from david_cli.drawing import write_sheet
-    from david_cli.inference.deblurrer import load_deblurrer
+    from david_cli.inference.loading import load_deblurrer
     from david_cli.review.preview import preview as look
 
     view = View(quiet=quiet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, encoding_options, network_options, options
 from david_cli.cli.info import KEY, plan_lines, print_rows
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.stopping import first_ctrl_c_asks
@@ -44,24 +44,24 @@ def plan(
     preset: options.PresetOption = None,
     start: options.StartOption = None,
     end: options.EndOption = None,
-    model: options.ModelOption = "auto",
-    device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "auto",
-    engine: options.EngineOption = "auto",
-    tile: options.TileOption = "auto",
-    overlap: options.OverlapOption = 112,
-    strength: options.StrengthOption = 1.0,
-    only_blurry: options.OnlyBlurryOption = False,
-    sharp_above: options.SharpAboveOption = None,
-    deinterlace: options.DeinterlaceOption = "auto",
-    codec: options.CodecOption = None,
-    encoder: options.EncoderOption = "software",
-    lossless: options.LosslessOption = False,
-    match_source: options.MatchSourceOption = False,
-    crf: options.CrfOption = None,
-    encoder_preset: options.EncoderPresetOption = None,
-    pix_fmt: options.PixFmtOption = None,
-    encoder_option: options.EncoderOptionsOption = None,
+    model: network_options.ModelOption = "auto",
+    device: network_options.DeviceOption = "auto",
+    precision: network_options.PrecisionOption = "auto",
+    engine: network_options.EngineOption = "auto",
+    tile: network_options.TileOption = "auto",
+    overlap: network_options.OverlapOption = 112,
+    strength: network_options.StrengthOption = 1.0,
+    only_blurry: network_options.OnlyBlurryOption = False,
+    sharp_above: network_options.SharpAboveOption = None,
+    deinterlace: network_options.DeinterlaceOption = "auto",
+    codec: encoding_options.CodecOption = None,
+    encoder: encoding_options.EncoderOption = "software",
+    lossless: encoding_options.LosslessOption = False,
+    match_source: encoding_options.MatchSourceOption = False,
+    crf: encoding_options.CrfOption = None,
+    encoder_preset: encoding_options.EncoderPresetOption = None,
+    pix_fmt: encoding_options.PixFmtOption = None,
+    encoder_option: encoding_options.EncoderOptionsOption = None,
     segment: options.SegmentOption = None,
     fresh: options.FreshOption = False,
     as_json: options.JsonOption = False,
@@ -98,7 +98,7 @@ def plan(
         start=span[0],
         end=span[1],
     )
-    from david_cli.inference.deblurrer import load_deblurrer
+    from david_cli.inference.loading import load_deblurrer
     from david_cli.jobs.resume import plan_apart, planned_output
 
     written = planned_output(job)
@@ -193,6 +193,8 @@ def join(
         clear(work)
         for line in result.warnings:
             view.warn(line)
+        for line in result.events.spared():
+            view.note(line)
         view.note(f"wrote {work.target}: {result.frames} frames from {work.segments} segments")
 
 
@@ -224,8 +226,10 @@ def run_with_view(work: Plan, deblurrer: Deblurrer, view: View, *, verify: bool)
 
 def print_dry_run(job: Job, output: OutputPlan, deblurrer: Deblurrer, segment: int | None) -> None:
     """Say on standard output what a run would keep, lose and take."""
+    from david_cli.evaluation.targets import check_target
     from david_cli.jobs.planning import estimate_job, plan_long
 
+    check_target(output.target, overwrite=True)
     work = plan_long(job, output, deblurrer, segment)
     expected = work.estimate if work else estimate_job(job, output, deblurrer)
     free = shutil.disk_usage(output.target.absolute().parent).free

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from david_cli.cli import checks, options
+from david_cli.cli import checks, network_options, options
 from david_cli.cli.training_view import TrainingView, counted, open_training_view
 from david_cli.errors import OutputError, UsageError
 
@@ -90,7 +90,7 @@ def train(
             rich_help_panel=VALIDATION_PANEL,
         ),
     ] = None,
-    device: options.DeviceOption = "auto",
+    device: network_options.DeviceOption = "auto",
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

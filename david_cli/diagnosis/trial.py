@@ -53,7 +53,7 @@ class Outcome:
 
 def check_deblurring() -> Iterator[Finding]:
     """Deblur the clip with the model and on the device that david would choose."""
-    from david_cli.inference.deblurrer import load_deblurrer
+    from david_cli.inference.loading import load_deblurrer
 
     deblurrer = load_deblurrer()
     outcome = try_deblurring(deblurrer)

@@ -34,8 +34,9 @@ from david_cli.evaluation.pairs import (
     measure,
 )
 from david_cli.evaluation.wfa import wfa
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.guard import GuardEvents
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.window import sliding_windows
 from david_cli.network.build import Config, count_gmacs, count_parameters
 from david_cli.network.david import DavidConfig

@@ -20,7 +20,7 @@ from torch import Tensor
 from david_cli.errors import InputError
 from david_cli.evaluation.explain import Explainer, Explanation
 from david_cli.evaluation.pairs import read_picture
-from david_cli.images import FRAME_KINDS, list_frames
+from david_cli.images import find_frames
 from david_cli.inference.stages import Clock
 from david_cli.inference.window import sliding_windows
 from david_cli.scenes import is_scene_cut, thumbnail
@@ -83,9 +83,7 @@ class PictureFolder:
             InputError: there are none.
         """
         self.path = path
-        self._files, _ = list_frames(path)
-        if not self._files:
-            raise InputError(f"{path} holds no frames ({FRAME_KINDS} files)")
+        self._files, _ = find_frames(path)
 
     @property
     def count(self) -> int:

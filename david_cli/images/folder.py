@@ -34,6 +34,18 @@ def list_frames(folder: Path) -> tuple[list[Path], list[Path]]:
     return frames, [entry for entry in entries if not _is_frame(entry)]
 
 
+def find_frames(folder: Path) -> tuple[list[Path], list[Path]]:
+    """As `list_frames`, of a folder that must have some.
+
+    Raises:
+        InputError: There is no frame in it, or it cannot be listed.
+    """
+    frames, others = list_frames(folder)
+    if not frames:
+        raise InputError(f"{folder} holds no frames ({FRAME_KINDS} files)")
+    return frames, others
+
+
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Sort key in which runs of digits count as numbers; the exact name settles a tie."""
     parts = re.split(r"([0-9]+)", path.name.lower())

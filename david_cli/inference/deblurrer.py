@@ -3,58 +3,39 @@
     frame -> enter, once a frame -> window of what entered -> tiles -> engine -> blend -> guard
           -> the sharp centre frame
 
-Where memory runs out, the tile is halved and the same frame done again; where a result fails the
-guard, it is computed again in float32, else the source frame is delivered. No frame is ever lost.
+Several windows of frames of one size may go together. Where memory runs out, `Portions` takes less
+at once; where a result fails the guard, it is computed again in float32, else the source frame is
+delivered. No frame is ever lost.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from david_cli.errors import DeviceError, UsageError
-from david_cli.inference.device import (
-    DTYPES,
-    EngineName,
-    Precision,
-    resolve_device,
-    resolve_engine,
-    resolve_precision,
+from david_cli.inference.device import DTYPES, EngineName, Precision
+from david_cli.inference.engine import (
+    Engine,
+    Entered,
+    Network,
+    joined,
+    make_engine,
+    torch_engine,
 )
-from david_cli.inference.engine import Engine, Entered, Network, make_engine, torch_engine
 from david_cli.inference.guard import GuardEvents, is_sound
-from david_cli.inference.memory import (
-    free_bytes,
-    halved_tile,
-    is_out_of_memory,
-    release_cached,
-    tile_for_memory,
-)
-from david_cli.inference.tiling import Area, run_tiles, tile_grid
+from david_cli.inference.memory import free_bytes, tile_for_memory
+from david_cli.inference.portions import Portions
+from david_cli.inference.tiling import DEFAULT_OVERLAP, TileGrid, check_tile, smallest_tile
 from david_cli.inference.window import sliding_windows
-from david_cli.inference.workers import Crew, at_work, crew_size, map_ahead
-from david_cli.network.fast import is_fast
-from david_cli.network.weights import load_network
+from david_cli.inference.workers import Crew, at_work, batches, crew_size, map_ahead
 from david_cli.scenes import is_scene_cut
 from david_cli.sharpness import sharpness
-
-__all__ = [
-    "Deblurrer",
-    "GuardEvents",
-    "Network",
-    "check_tile",
-    "load_deblurrer",
-    "prepare_deblurrer",
-]
-
-DEFAULT_OVERLAP = 112
-"""Pixels shared by neighbouring tiles."""
 
 
 class _Framed(NamedTuple):
@@ -78,8 +59,8 @@ class Deblurrer:
         overlap: pixels that neighbouring tiles share.
         guard: whether to check every result against its source.
         name: what to call the network in reports.
-        crew: how many frames to work on at once, and with how many threads each; what the device
-            and its memory suggest where None.
+        crew: how many frames to work on at once, with how many threads each, and how many of them
+            in one batch; what the device suggests where None.
         sharp_above: sharpness from which on `spares` says that a frame needs no network; None says
             so of none.
         engine: what computes the network; OpenVINO on a CPU only.
@@ -109,7 +90,6 @@ class Deblurrer:
         self.sharp_above = sharp_above
         self.device = device
         self.precision = precision
-        self.overlap = overlap
         self.guard = guard
         self.frames = network.config.frames
         self.stride = network.total_stride
@@ -117,15 +97,33 @@ class Deblurrer:
         check_tile(tile, overlap, self.stride)
         self.network = network.to(device).eval()
         self.crew = crew or crew_size(device)
-        self._lock = threading.Lock()  # of the events and the tile
+        self._lock = threading.Lock()  # of the events
         self._engine = make_engine(self.network, engine, precision)
         self._exact: Engine | None = self._engine if precision == "fp32" else None
+        by_area = tile is None
         if tile is None:
             free = free_bytes(device) // self.crew.workers
             tile = tile_for_memory(free, device, DTYPES[precision], self.stride)
-            tile = max(tile, _smallest_tile(overlap, self.stride))
-        self.tile = tile
+            tile = max(tile, smallest_tile(overlap, self.stride))
+        self._portions = Portions(device, tile, overlap, self.stride, by_area=by_area)
+
+    @property
+    def overlap(self) -> int:
+        """Pixels that neighbouring tiles share."""
+        return self._portions.overlap
+
+    @property
+    def tile(self) -> int:
         """Largest tile edge in use, in pixels; 0 = whole frames. Smaller once memory ran out."""
+        return self._portions.tile
+
+    @tile.setter
+    def tile(self, edge: int) -> None:
+        self._portions.tile = edge
+
+    def grid(self, height: int, width: int) -> TileGrid:
+        """The tiles into which frames of a size are cut."""
+        return self._portions.grid(height, width)
 
     @torch.inference_mode()
     def __call__(self, window: Tensor) -> Tensor:
@@ -199,8 +197,28 @@ class Deblurrer:
         assert len(window) == self.frames, len(window)
         centre = self.rgb_of(window[self.frames // 2])
         features = [entered.features for entered in window]
-        output = self._within_memory(self._engine, features, centre)
+        output = self._run(self._engine, features, centre)
         return centre, self._guarded(window, centre, output) if self.guard else output
+
+    @torch.inference_mode()
+    def restore_each(
+        self, windows: Sequence[Sequence[Entered]]
+    ) -> list[tuple[Tensor, Tensor] | None]:
+        """Deblur the centres of several windows at once, except those that `spares` leaves alone.
+
+        Args:
+            windows: of T = ``frames`` each, all frames of one size.
+
+        Returns:
+            For each window its centre before and after, (3, H, W) float32; None where it is spared.
+        """
+        is_spared = [self.spares(window[self.frames // 2]) for window in windows]
+        blurry = [window for window, spared in zip(windows, is_spared, strict=True) if not spared]
+        if not blurry:
+            return [None] * len(windows)
+        before, after = self.before_and_after(joined(blurry))
+        pairs = zip(before.unbind(), after.unbind(), strict=True)
+        return [None if spared else next(pairs) for spared in is_spared]
 
     def stream(
         self,
@@ -224,8 +242,10 @@ class Deblurrer:
         crew, begun = self._begin(frames)
         framed = (_Framed(frame, self.enter(frame[None])) for frame in begun)
         windows = sliding_windows(framed, radius=self.frames // 2, is_cut=starts_scene)
+        together = batches(windows, crew.batch, _of_one_size)
         with at_work(crew) as pool:
-            yield from map_ahead(pool, self._restore_framed, windows, crew.workers - 1)
+            done = map_ahead(pool, self._restore_framed, together, crew.workers - 1)
+            yield from chain.from_iterable(done)
 
     def _begin(self, frames: Iterable[Tensor]) -> tuple[Crew, Iterator[Tensor]]:
         """The crew that suits the first frame's size, and all the frames."""
@@ -236,51 +256,15 @@ class Deblurrer:
         height, width = first.shape[-2:]
         return self.crew.for_frames(width, height), chain((first,), rest)
 
-    def _restore_framed(self, window: Sequence[_Framed]) -> Tensor:
-        centre = window[self.frames // 2].entered
-        if self.spares(centre):
-            return self.rgb_of(centre)[0]
-        return self.restore([item.entered for item in window])[0]
+    def _restore_framed(self, windows: Sequence[Sequence[_Framed]]) -> list[Tensor]:
+        entered = [[framed.entered for framed in window] for window in windows]
+        return [
+            self.rgb_of(window[self.frames // 2])[0] if pair is None else pair[1]
+            for window, pair in zip(entered, self.restore_each(entered), strict=True)
+        ]
 
-    def _within_memory(self, engine: Engine, window: Sequence[Tensor], centre: Tensor) -> Tensor:
-        """Run with ever smaller tiles until one fits; the tile is remembered."""
-        while True:
-            tile = self.tile
-            try:
-                return self._tiled(engine, window, centre, tile)
-            except (RuntimeError, MemoryError) as err:
-                if not is_out_of_memory(err):
-                    raise
-            # Outside of the except clause: the exception would keep the failed run's tensors alive.
-            release_cached(self.device)
-            self._halve_tile(tile, *centre.shape[-2:])
-
-    def _tiled(self, engine: Engine, window: Sequence[Tensor], centre: Tensor, tile: int) -> Tensor:
-        H, W = centre.shape[-2:]
-        tile = tile or max(H, W)
-        grid = tile_grid(H, W, tile, min(self.overlap, tile // 2), self.stride)
-
-        def sharpen(area: Area) -> Tensor:
-            part = area.in_features(self.stride, engine.unshuffle)
-            return engine.restore([x[part.slices] for x in window], centre[area.slices])
-
-        return run_tiles(sharpen, grid)
-
-    def _halve_tile(self, tile: int, height: int, width: int) -> None:
-        """Choose a tile smaller than ``tile``, which memory did not hold."""
-        with self._lock:
-            if self.tile != tile:  # another thread met the same
-                return
-            longest = max(height, width)
-            tried = min(tile or longest, longest)
-            half = halved_tile(tried, self.stride)
-            if half is None:
-                raise DeviceError(
-                    f"{self.device} has not enough free memory for a tile of {tried} pixels: "
-                    "close other programs, or choose another --device or a smaller --model"
-                )
-            self.tile = half
-            self.events.tile_halved += 1
+    def _run(self, engine: Engine, features: Sequence[Tensor], centre: Tensor) -> Tensor:
+        return self._portions.run(engine, features, centre, partial(self._count, halved=1))
 
     def _guarded(self, window: Sequence[Entered], source: Tensor, output: Tensor) -> Tensor:
         """Replace results that cannot be shown: by float32 ones, else by the source frames."""
@@ -301,119 +285,16 @@ class Deblurrer:
             engine = self._exact = self._exact or torch_engine(self.network, torch.float32)
         frames = [self.rgb_of(entered)[wanted] for entered in window]
         features = [engine.enter(rgb) for rgb in frames]
-        return self._within_memory(engine, features, frames[self.frames // 2])
+        return self._run(engine, features, frames[self.frames // 2])
 
-    def _count(self, *, retried: int = 0, kept: int = 0, sharp: int = 0) -> None:
+    def _count(self, *, retried: int = 0, kept: int = 0, sharp: int = 0, halved: int = 0) -> None:
         with self._lock:
+            self.events.tile_halved += halved
             self.events.retried += retried
             self.events.kept += kept
             self.events.sharp += sharp
 
 
-def load_deblurrer(
-    model: str | Path = "auto",
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    tile: str | int = "auto",
-    overlap: int = DEFAULT_OVERLAP,
-    sharp_above: float | None = None,
-    engine: str = "auto",
-) -> Deblurrer:
-    """Load a model, ready to run.
-
-    Args:
-        model: a shipped name, a weights file, or ``auto``: ``david`` on a GPU, ``david-lite`` on a
-            CPU.
-        device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first GPU, else the CPU.
-        precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: what the device is fast in, see
-            `resolve_precision`.
-        tile: largest tile edge in pixels, 0 for whole frames, or ``auto``: what memory holds.
-        overlap: pixels that neighbouring tiles share.
-        sharp_above: frames sharper than this (see ``david_cli.sharpness``) are left as they are,
-            without the network; None deblurs all.
-        engine: ``torch``, ``openvino`` (on a CPU, with the extra of that name), or ``auto``: torch.
-
-    Raises:
-        UsageError: an impossible device name, precision, tile, overlap or engine.
-        DeviceError: the device is not there.
-        ModelError: the model is unknown or damaged.
-    """
-    if model == "auto":
-        model = "david-lite" if resolve_device(device).type == "cpu" else "david"
-    return prepare_deblurrer(
-        load_network(model),
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        name=Path(model).stem,
-        sharp_above=sharp_above,
-        engine=engine,
-    )
-
-
-def prepare_deblurrer(
-    network: Network,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    tile: str | int = "auto",
-    overlap: int = DEFAULT_OVERLAP,
-    guard: bool = True,
-    name: str = "custom",
-    sharp_above: float | None = None,
-    engine: str = "auto",
-) -> Deblurrer:
-    """Make a network ready to run, with settings as people type them; see `load_deblurrer`.
-
-    Raises:
-        UsageError: an impossible device name, precision, tile, overlap or engine.
-        DeviceError: the device is not there.
-    """
-    place = resolve_device(device)
-    return Deblurrer(
-        network,
-        device=place,
-        precision=_precision_for(network, precision, place),
-        tile=None if tile == "auto" else _as_pixels(tile),
-        overlap=overlap,
-        guard=guard,
-        name=name,
-        sharp_above=sharp_above,
-        engine=resolve_engine(engine, place),
-    )
-
-
-def _precision_for(network: Network, name: str, device: torch.device) -> Precision:
-    """``auto`` is bf16 only for networks that tell the change: in a whole picture it is 8 bits."""
-    found = resolve_precision(name, device)
-    return "fp32" if name == "auto" and found == "bf16" and not is_fast(network) else found
-
-
-def check_tile(tile: int | None, overlap: int, stride: int) -> None:
-    """Refuse tiles that cannot be; None and 0 always can.
-
-    Raises:
-        UsageError: negative, or too small for the overlap or the network.
-    """
-    if overlap < 0:
-        raise UsageError(f"an overlap of {overlap} pixels cannot be: choose 0 or more")
-    least = _smallest_tile(overlap, stride)
-    if tile and tile < least:
-        raise UsageError(
-            f"a tile of {tile} pixels is too small for an overlap of {overlap}: choose at least "
-            f"{least}, 0 for whole frames, or a smaller --overlap"
-        )
-
-
-def _smallest_tile(overlap: int, stride: int) -> int:
-    """Twice the overlap and two strides, in whole strides."""
-    return -(-max(2 * overlap, 2 * stride) // stride) * stride
-
-
-def _as_pixels(tile: str | int) -> int:
-    try:
-        return int(tile)
-    except ValueError as err:
-        raise UsageError(f"a tile of {tile} cannot be: give a number of pixels, 0 or auto") from err
+def _of_one_size(a: Sequence[_Framed], b: Sequence[_Framed]) -> bool:
+    """Whether two windows may go together; the frames of one have one size."""
+    return a[0].rgb.shape == b[0].rgb.shape

@@ -130,6 +130,21 @@ class Entered(NamedTuple):
     """Gives the frames, (B, 3, H, W) float32; None where the features hold the same values."""
 
 
+def joined(windows: Sequence[Sequence[Entered]]) -> Sequence[Entered]:
+    """Several windows of frames of one size as one, place by place along the batch."""
+    if len(windows) == 1:
+        return windows[0]
+    return [_together(place) for place in zip(*windows, strict=True)]
+
+
+def _together(frames: Sequence[Entered]) -> Entered:
+    assert len({entered.size for entered in frames}) == 1
+    features = torch.cat([entered.features for entered in frames])
+    again = [entered.again for entered in frames if entered.again is not None]
+    whole = (lambda: torch.cat([once_more() for once_more in again])) if again else None
+    return Entered(features, frames[0].size, whole)
+
+
 def torch_engine(network: Network, dtype: torch.dtype) -> Engine:
     """The network computed by torch, in ``dtype``, on the device that it is on."""
     if is_fast(network):

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from david_cli.errors import InputError, OutputError, UsageError
+from david_cli.errors import OutputError, UsageError
 from david_cli.images import (
-    FRAME_KINDS,
     StillImage,
+    find_frames,
     image_to_rgb,
-    list_frames,
     read_image,
     read_image_header,
     with_change,
@@ -124,9 +123,10 @@ def deblur_frame_folder(
     """
     if not 0 <= strength <= 1:
         raise UsageError(f"strength {strength} is not between 0 and 1")
-    frames, ignored = list_frames(source)
+    frames, ignored = find_frames(source)
     target = default_target(source) if target is None else target
-    _check_frames(source, frames)
+    for path in frames:
+        read_image_header(path)
     _prepare_target(source, target, frames, overwrite=overwrite)
     deblurrer.events = GuardEvents()  # of this run alone
     clock = _StageClock()
@@ -172,13 +172,6 @@ def default_target(source: Path) -> Path:
     """Where a folder's sharp frames go by default: ``<source>.sharp`` beside it."""
     folder = source.resolve()  # "." has no name of its own
     return (folder if source.name in ("", "..") else source).with_name(f"{folder.name}.sharp")
-
-
-def _check_frames(source: Path, frames: list[Path]) -> None:
-    if not frames:
-        raise InputError(f"{source} holds no frames ({FRAME_KINDS} files)")
-    for path in frames:
-        read_image_header(path)
 
 
 def _prepare_target(source: Path, target: Path, frames: list[Path], *, overwrite: bool) -> None:

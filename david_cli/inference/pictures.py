@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.loading import load_deblurrer
 
 F = TypeVar("F", Tensor, NDArray[np.uint8])
 

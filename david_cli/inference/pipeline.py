@@ -1,7 +1,7 @@
 """The way of a video through david, top to bottom; the one place where the stages meet.
 
     reader -> [decode thread] -> RGB on the device -> 7-frame window
-           -> [a worker or several: network -> change -> source planes + change]
+           -> [a worker or several: batch of windows -> network -> change -> source planes + change]
            -> [encode thread] -> writer
 
 All stages overlap, through bounded channels. Packets of audio, subtitles and everything else
@@ -11,24 +11,27 @@ travel through the same channels beside the frames, in the order the file has th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
 from david_cli.errors import DavidError, OutputError, UsageError
-from david_cli.inference.deblurrer import Deblurrer, GuardEvents, load_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.engine import Entered
+from david_cli.inference.guard import GuardEvents
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.memory import return_large_blocks
 from david_cli.inference.repeats import Run, is_repeat, runs
 from david_cli.inference.report import Progress, Report, RunReport, expected_frames
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.inference.window import sliding_windows
-from david_cli.inference.workers import at_work, few_threads, map_ahead
+from david_cli.inference.workers import at_work, batches, few_threads, map_ahead
 from david_cli.scenes import is_scene_cut, thumbnail
 from david_cli.transfer import change_in_source, to_learned_range
 from david_cli.video.color import add_change, planes_to_rgb, to_arrays, to_tensors
@@ -63,6 +66,9 @@ class _Prepared:
 Window = tuple[_Prepared, ...]
 """T pictures, of which the middle one is to be deblurred."""
 
+Planes = tuple[Plane, ...]
+"""Of one frame."""
+
 
 class _Task(NamedTuple):
     """A picture that is wanted."""
@@ -71,6 +77,15 @@ class _Task(NamedTuple):
     """The frames that show it, at least one of them wanted."""
     window: Window | None
     """None where it goes on: its result is that of the picture before."""
+
+
+class _Result(NamedTuple):
+    """What became of a picture."""
+
+    run: Run[Frame]
+    """The frames that show it."""
+    planes: Planes | None
+    """Their new planes; None where the picture goes on."""
 
 
 def deblur_video(
@@ -273,14 +288,20 @@ class Passage:
         return self.reader.part is None or self.reader.part.has(frame.pts)
 
     def _sharp_frames(self) -> Iterator[Frame]:
-        """Several pictures at once, in order; each result is that of all frames that show it."""
-        planes: tuple[Plane, ...] = ()
+        """The frames of all pictures in order; each result is that of all frames that show it."""
+        planes: Planes = ()
+        for result in self._results():
+            wanted = [frame for frame in result.run.items if self._is_wanted(frame)]
+            self.deblurrer.events.repeated += len(wanted) - (result.planes is not None)
+            planes = planes if result.planes is None else result.planes
+            yield from (replace(frame, planes=planes) for frame in wanted)
+
+    def _results(self) -> Iterator[_Result]:
+        """Several pictures at once, in order."""
         with few_threads(self.crew), at_work(self.crew) as pool:
-            for run, result in map_ahead(pool, self._sharp, self._tasks(), self.crew.ahead):
-                wanted = [frame for frame in run.items if self._is_wanted(frame)]
-                self.deblurrer.events.repeated += len(wanted) - (result is not None)
-                planes = planes if result is None else result
-                yield from (replace(frame, planes=planes) for frame in wanted)
+            together = batches(self._tasks(), self.crew.batch)
+            done = map_ahead(pool, self._sharp, together, self.crew.ahead)
+            yield from chain.from_iterable(done)
 
     def _tasks(self) -> Iterator[_Task]:
         radius = self.deblurrer.frames // 2
@@ -311,28 +332,35 @@ class Passage:
         rgb = planes_to_rgb(planes, frame.format, frame.color)
         return to_learned_range(rgb, frame.color.transfer)[None]
 
-    def _sharp(self, task: _Task) -> tuple[Run[Frame], tuple[Plane, ...] | None]:
-        """A picture's frames and their new planes; called in a worker's thread."""
-        return task.run, None if task.window is None else self._sharp_planes(task.window)
+    def _sharp(self, tasks: Sequence[_Task]) -> list[_Result]:
+        """What becomes of a batch of pictures; called in a worker's thread."""
+        planes = iter(self._sharp_planes([task.window for task in tasks if task.window]))
+        return [_Result(task.run, next(planes) if task.window else None) for task in tasks]
 
-    def _sharp_planes(self, window: Window) -> tuple[Plane, ...]:
-        """The centre of a window, deblurred, or as it is where it needs no deblurring."""
-        centre = window[len(window) // 2]
-        frame = centre.run.items[0]
+    def _sharp_planes(self, windows: Sequence[Window]) -> list[Planes]:
+        """The centres of windows, deblurred, or as they are where they need no deblurring."""
         with self.clock.busy("network", share=1 / self.crew.workers):
-            if self.deblurrer.spares(centre.entered):
-                return frame.planes
-            change = self._change(window)
-            planes = to_tensors(frame, self.deblurrer.device)
-            planes = add_change(planes, change, frame.format, frame.color, self.strength)
-            return to_arrays(planes, frame.format)
+            frames = [window[len(window) // 2].run.items[0] for window in windows]
+            return [
+                frame.planes if change is None else self._changed(frame, change)
+                for frame, change in zip(frames, self._changes(windows, frames), strict=True)
+            ]
 
-    def _change(self, window: Window) -> Tensor:
-        """(3, H, W) what the network changes in the centre, in the source's own R'G'B'."""
-        transfer = window[len(window) // 2].run.items[0].color.transfer
-        entered = [prepared.entered for prepared in window]
-        before, after = self.deblurrer.before_and_after(entered)
-        return change_in_source(after[0], before[0], transfer)
+    def _changes(
+        self, windows: Sequence[Window], centres: Sequence[Frame]
+    ) -> Sequence[Tensor | None]:
+        """(3, H, W) each: what the network changes in the centres, in the source's own R'G'B'."""
+        entered = [[prepared.entered for prepared in window] for window in windows]
+        restored = zip(centres, self.deblurrer.restore_each(entered), strict=True)
+        return [
+            None if pair is None else change_in_source(pair[1], pair[0], frame.color.transfer)
+            for frame, pair in restored
+        ]
+
+    def _changed(self, frame: Frame, change: Tensor) -> Planes:
+        planes = to_tensors(frame, self.deblurrer.device)
+        planes = add_change(planes, change, frame.format, frame.color, self.strength)
+        return to_arrays(planes, frame.format)
 
     def _encode(self) -> None:
         try:

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from david_cli.errors import InputError, OutputError
-from david_cli.inference.deblurrer import Deblurrer, GuardEvents
+from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.guard import GuardEvents
 from david_cli.inference.stages import Clock
 from david_cli.video.frame import VideoInfo
 from david_cli.video.reader import VideoReader

@@ -19,6 +19,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from david_cli.errors import UsageError
+
+DEFAULT_OVERLAP = 112
+"""Pixels shared by neighbouring tiles."""
+
 CONTEXT_SHARE = 0.25
 """Part of an overlap, at either side of it, that a tile sees but does not contribute to."""
 
@@ -84,6 +89,27 @@ def tile_grid(height: int, width: int, tile: int, overlap: int, stride: int) -> 
         stride: the network's total stride; tiles start at its multiples.
     """
     return TileGrid(_spans(height, tile, overlap, stride), _spans(width, tile, overlap, stride))
+
+
+def check_tile(tile: int | None, overlap: int, stride: int) -> None:
+    """Refuse tiles that cannot be; None and 0 always can.
+
+    Raises:
+        UsageError: negative, or too small for the overlap or the network.
+    """
+    if overlap < 0:
+        raise UsageError(f"an overlap of {overlap} pixels cannot be: choose 0 or more")
+    least = smallest_tile(overlap, stride)
+    if tile and tile < least:
+        raise UsageError(
+            f"a tile of {tile} pixels is too small for an overlap of {overlap}: choose at least "
+            f"{least}, 0 for whole frames, or a smaller --overlap"
+        )
+
+
+def smallest_tile(overlap: int, stride: int) -> int:
+    """Twice the overlap and two strides, in whole strides."""
+    return -(-max(2 * overlap, 2 * stride) // stride) * stride
 
 
 def _spans(length: int, tile: int, overlap: int, stride: int) -> tuple[Span, ...]:

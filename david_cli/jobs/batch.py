@@ -13,10 +13,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from david_cli.errors import DavidError, OutputError, UsageError
+from david_cli.inference.guard import GuardEvents
 from david_cli.jobs.clips import Clip, check_targets, longest_first
 from david_cli.jobs.folder import state_folder
 from david_cli.jobs.lock import locked
@@ -99,6 +102,11 @@ class Batch:
         with locked(folder):
             yield
 
+    @property
+    def events(self) -> GuardEvents:
+        """Of all clips that this run has done."""
+        return reduce(add, (outcome.events for outcome in self.outcomes), GuardEvents())
+
     def report(self) -> dict[str, Any]:
         """All of it, for JSON."""
         counts = {
@@ -111,6 +119,8 @@ class Batch:
             "settings": described(self.wishes.settings),
             "seconds": round(time.monotonic() - self._began, 3),
             **counts,
+            "sharp": self.events.sharp,
+            "repeated": self.events.repeated,
             "left": len(self.clips) - len({outcome.clip.source for outcome in self.outcomes}),
             "clips": [facts(outcome) for outcome in self.outcomes],
         }
@@ -162,6 +172,8 @@ def facts(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state,
         "target": None if target is None else str(target),
         "frames": outcome.frames,
+        "sharp": outcome.events.sharp,
+        "repeated": outcome.events.repeated,
         "seconds": round(outcome.seconds, 3),
         "workers": list(outcome.workers),
         "device": outcome.device,

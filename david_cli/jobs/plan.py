@@ -19,12 +19,12 @@ from david_cli.files import replace_file, sync
 from david_cli.jobs.fingerprint import Fingerprint
 from david_cli.jobs.folder import PLAN, state_folder
 from david_cli.jobs.journal import JOINED, Journal
-from david_cli.video.codecs import EncodeOptions
 from david_cli.video.deinterlace import Deinterlace
 from david_cli.video.frame import ColorSpec
 from david_cli.video.part import Part
 from david_cli.video.sample import Sample
 from david_cli.video.streams import OutputPlan
+from david_cli.video.wishes import EncodeOptions
 
 SCHEMA = 1
 

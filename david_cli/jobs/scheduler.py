@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from david_cli.errors import DavidError, Interrupted, OutputError
+from david_cli.inference.guard import GuardEvents
 from david_cli.jobs.clips import Clip
 from david_cli.jobs.crew import Crew
 from david_cli.jobs.plan import load_plan
@@ -58,6 +59,8 @@ class Outcome:
     device: str = ""
     model: str = ""
     warnings: tuple[str, ...] = ()
+    events: GuardEvents = field(default_factory=GuardEvents)
+    """What the guard met, and the network was spared."""
     error: DavidError | None = None
     """Why it failed."""
     attempts: int = 1
@@ -258,6 +261,7 @@ class Scheduler:
             device=answer.device,
             model=answer.model,
             warnings=answer.warnings,
+            events=answer.events,
         )
 
     def _failed(self, task: _Task, answer: Failed) -> None:

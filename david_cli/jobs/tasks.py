@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from david_cli.errors import DavidError
+from david_cli.inference.guard import GuardEvents
 from david_cli.jobs.clips import Clip
 from david_cli.jobs.settings import Settings
 
@@ -111,6 +112,7 @@ class Finished:
     model: str
     device: str
     warnings: tuple[str, ...] = ()
+    events: GuardEvents = field(default_factory=GuardEvents)
 
 
 @dataclass(frozen=True)

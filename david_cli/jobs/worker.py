@@ -9,12 +9,13 @@ from pathlib import Path
 
 from david_cli.errors import DavidError, DeviceError, OutputError
 from david_cli.files import is_disk_full
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pipeline import check_target, deblur_video
 from david_cli.inference.report import Progress, Report
 from david_cli.jobs.clips import Clip
 from david_cli.jobs.folder import PLAN, state_folder
-from david_cli.jobs.join import join
+from david_cli.jobs.join import Result, join
 from david_cli.jobs.plan import Job, Plan, load_plan
 from david_cli.jobs.planning import check_room, plan_long
 from david_cli.jobs.records import Records
@@ -119,9 +120,9 @@ def _begin(
             finished = plan.journal.finished()
             left = tuple(index for index in range(plan.segments) if index not in finished)
             return Planned(plan.folder / PLAN, left, sum(map(len, map(plan.frames_of, finished))))
-        report = _whole(order, output.target, deblurrer, tell)
+        report = _whole(order, output, deblurrer, tell)
         record.finish(report.frames)
-    return _finished(report.target, report.frames, deblurrer, report.warnings)
+    return _finished(report, report.target, deblurrer, report.warnings)
 
 
 def remove_parts(target: Path) -> None:
@@ -174,16 +175,15 @@ def _plan(order: Order, output: OutputPlan, deblurrer: Deblurrer) -> Plan | None
 
 
 def _whole(
-    order: Order, target: Path, deblurrer: Deblurrer, tell: Callable[[Message], None]
+    order: Order, output: OutputPlan, deblurrer: Deblurrer, tell: Callable[[Message], None]
 ) -> Report:
     settings = order.settings
     return deblur_video(
         order.clip.source,
-        target,
+        output,
         deblurrer,
         strength=settings.strength,
         deinterlace=deinterlace_mode(settings.deinterlace, settings.strength),
-        encode=settings.encode,
         overwrite=order.overwrite,
         verify=order.verify,
         on_progress=_Steps(tell),
@@ -212,13 +212,14 @@ def _join(task: JoinTask, deblurrer: Deblurrer) -> Finished:
     Records(order.out, order.settings).joined(order.clip, plan.target, joined.frames)
     warnings = (*plan.output.notes, *plan.output.losses, *joined.warnings)
     target = order.out / order.clip.folder / plan.target.name
-    return _finished(target, joined.frames, deblurrer, warnings)
+    return _finished(joined, target, deblurrer, warnings)
 
 
 def _finished(
-    target: Path, frames: int, deblurrer: Deblurrer, warnings: tuple[str, ...]
+    result: Report | Result, target: Path, deblurrer: Deblurrer, warnings: tuple[str, ...]
 ) -> Finished:
-    return Finished(target, frames, deblurrer.name, str(deblurrer.device), warnings)
+    device = str(deblurrer.device)
+    return Finished(target, result.frames, deblurrer.name, device, warnings, result.events)
 
 
 class _Steps:

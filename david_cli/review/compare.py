@@ -18,11 +18,12 @@ from david_cli.inference.stages import Clock
 from david_cli.review.compose import Composer, Mode, Zoom
 from david_cli.review.measure import Means, Meter, Point
 from david_cli.review.pairing import Pairing, names_of, time_of
-from david_cli.video.codecs import EncodeOptions, Hdr10
+from david_cli.video.codecs import Hdr10
 from david_cli.video.drawn import Redrawn, drawn_planes
-from david_cli.video.frame import Frame, VideoInfo
+from david_cli.video.frame import AS_STORED, Frame, VideoInfo
 from david_cli.video.sample import take_sample
 from david_cli.video.streams import plan_output
+from david_cli.video.wishes import EncodeOptions
 from david_cli.video.writer import VideoWriter
 
 OnFrame = Callable[[int], None]
@@ -132,6 +133,7 @@ def _writing(
         "color": composer.color,
         "sample_aspect_ratio": None,
         "rotation": 0,
+        "turn": AS_STORED,
         "interlaced": False,
         "fields": None,
     }

@@ -41,13 +41,17 @@ def on_screen(frame: Frame, info: VideoInfo) -> Tensor:
 
 
 def upright(picture: Tensor, info: VideoInfo) -> Tensor:
-    """(C, H, W) turned as its video says, its pixels made square."""
+    """(C, H, W) turned and mirrored as its video says, its pixels made square."""
     aspect = float(info.sample_aspect_ratio or 1)
     H, W = picture.shape[-2:]
     if aspect != 1:  # enlarged along one edge, so that no pixel is lost
         size = (H, round(W * aspect)) if aspect > 1 else (round(H / aspect), W)
         picture = resized(picture, *size)
-    return picture.rot90(round(info.rotation / 90) % 4, (-2, -1))
+    a, b, c, d = info.turn
+    if (a, d) == (0, 0):
+        picture, a, d = picture.mT, c, b  # x and y change places
+    mirrored = [edge for edge, sign in ((-1, a), (-2, d)) if sign < 0]
+    return picture.flip(mirrored) if mirrored else picture
 
 
 def _standard(rgb: Tensor, transfer: int, primaries: int) -> Tensor:

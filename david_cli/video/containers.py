@@ -15,12 +15,13 @@ from av.format import Flags as FormatFlags
 from av.stream import Stream
 
 from david_cli.errors import OutputError
-from david_cli.video.codecs import CODECS, HARDWARE_ONLY, EncodeOptions, Encoding
+from david_cli.video.codecs import CODECS, Encoding
 from david_cli.video.encoders import choose_encoding, find_encoding, plain
 from david_cli.video.frame import VideoInfo
 from david_cli.video.pipes import Y4M
 from david_cli.video.sample import Sample
 from david_cli.video.trial import MOV_FAMILY, ROOMY, Look, rehearse
+from david_cli.video.wishes import HARDWARE_ONLY, EncodeOptions
 
 FALLBACK = "matroska"  # holds any timing and most streams
 

@@ -24,6 +24,7 @@ from av.filter.filter import filters_available
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from david_cli.errors import UsageError
 from david_cli.video.frame import Fields, Frame, Plane, VideoInfo
 from david_cli.video.planes import read_planes
 from david_cli.video.repack import pack
@@ -182,7 +183,27 @@ def deinterlace_mode(mode: Deinterlace, strength: float) -> Deinterlace:
     return "off" if mode == "auto" and strength == 0 else mode
 
 
-def obstacle(info: VideoInfo) -> str | None:
+def choose_deinterlacer(
+    mode: Deinterlace, info: VideoInfo, labelled: Fields | None, name: str
+) -> tuple[Deinterlacer | None, tuple[str, ...]]:
+    """What to do about interlacing, by the first frame and the filter; and lines for a person.
+
+    Args:
+        labelled: field order that the stream's headers state.
+        name: of the source, for the error.
+
+    Raises:
+        UsageError: ``bwdif`` where it cannot be.
+    """
+    why_not = None if mode == "off" else _obstacle(info)
+    if mode == "bwdif" and why_not:
+        raise UsageError(f"{name}: no --deinterlace bwdif: {why_not}; use off")
+    done = mode != "off" and why_not is None
+    note = _field_note(info.fields, why_not, done=done, forced=mode == "bwdif")
+    return Deinterlacer(mode, labelled or "tff") if done else None, (note,) if note else ()
+
+
+def _obstacle(info: VideoInfo) -> str | None:
     """Why a video's frames cannot be deinterlaced; None where they can."""
     if FILTER not in filters_available:
         return f"this FFmpeg has no {FILTER} filter"
@@ -192,7 +213,7 @@ def obstacle(info: VideoInfo) -> str | None:
     return None
 
 
-def field_note(fields: Fields | None, why_not: str | None, *, done: bool, forced: bool) -> str:
+def _field_note(fields: Fields | None, why_not: str | None, *, done: bool, forced: bool) -> str:
     """What is done about interlacing, for a person; empty where there is nothing to say.
 
     Args:

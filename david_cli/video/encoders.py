@@ -12,23 +12,13 @@ from dataclasses import replace
 from av.codec.codec import Codec
 from av.video.format import VideoFormat
 
-from david_cli.errors import OutputError
-from david_cli.video.codecs import (
-    AUTO,
-    CODECS,
-    SOFTWARE,
-    EncodeOptions,
-    Encoding,
-    Hdr10,
-    asked_options,
-    default_options,
-    merge_options,
-    nearest,
-)
+from david_cli.errors import OutputError, UsageError
+from david_cli.video.codecs import CODECS, Encoding, Hdr10, default_options, merge_options
 from david_cli.video.frame import ColorSpec, Matrix, PixelFormat, Range, VideoInfo
 from david_cli.video.hardware import HARDWARE, hardware_encoders
 from david_cli.video.probe import Probe, exists, is_exact, probe
 from david_cli.video.repack import embeds, planar_format
+from david_cli.video.wishes import AUTO, SOFTWARE, EncodeOptions, asked_options, nearest
 
 _SLICED = 64  # pixels of a side; FFV1 refuses to cut some of the smaller ones into slices
 _NARROW = 64  # pixels across; below, the cutree of x265 4.2 writes beyond its memory
@@ -51,6 +41,7 @@ def choose_encoding(info: VideoInfo, wanted: EncodeOptions, hdr: Hdr10) -> Encod
 
     Raises:
         OutputError: what was asked for cannot be; the message names what can.
+        UsageError: an option of the encoder that it does not know, or refuses.
     """
     first = wanted.named_codec or default_codec(info, wanted)
     refused = False
@@ -89,7 +80,7 @@ def _in_hardware(codec: str, info: VideoInfo, wanted: EncodeOptions, hdr: Hdr10)
     for name in names:
         try:
             found = _by_encoder(name, codec, info, wanted, hdr)
-        except OutputError as err:  # an option that this one does not have
+        except (OutputError, UsageError) as err:  # an option that this one does not have
             found = Probe(False, str(err))
         if isinstance(found, Encoding):
             return found
@@ -109,7 +100,8 @@ def find_encoding(
     """The first software encoder and format of a codec that work; None where none does.
 
     Raises:
-        OutputError: options or a pixel format that the codec does not know.
+        OutputError: a pixel format that the codec does not take.
+        UsageError: options that it does not know, or refuses, or no pixel format at all.
     """
     encoders = CODECS[codec].encoders
     if wanted.encoder in encoders:
@@ -142,8 +134,8 @@ def _by_encoder(
         if found.works and (not wanted.lossless or is_exact(encoding, info)):
             return encoding
         if asked and not found.works and probe(unasked, info).works:
-            given = " ".join(f"{key}={value}" for key, value in asked.items())
-            raise OutputError(f"{encoder} refuses {given}; see `ffmpeg -h encoder={encoder}`")
+            help = f"see `ffmpeg -h encoder={encoder}`"
+            raise UsageError(f"{encoder} refuses {wanted.on_command_line}; {help}")
         refused = refused or found
     return refused or Probe(False, f"takes no {info.format.name}")
 
@@ -206,7 +198,8 @@ def _encoder_of(wanted: str, encoders: tuple[str, ...]) -> str:
     try:
         VideoFormat(wanted)
     except ValueError as err:
-        raise OutputError(f"unknown pixel format {wanted!r}; {nearest(wanted, offered)}") from err
+        close = nearest(wanted, offered)
+        raise UsageError(f"--pix-fmt: unknown pixel format {wanted!r}; {close}") from err
     raise OutputError(f"{encoders[0]} cannot encode {wanted}; it takes {', '.join(offered)}")
 
 

@@ -20,6 +20,11 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 Fields = Literal["tff", "bff"]
 """Which of the two fields of an interlaced frame is shown first: the top or the bottom one."""
 
+Turn = tuple[int, int, int, int]
+"""How a player turns and mirrors pictures: (a, b, c, d) show what is stored at x, y (to the right
+and down) at ax + cy, bx + dy."""
+AS_STORED: Turn = (1, 0, 0, 1)
+
 _YUV = re.compile(
     r"yuv(?P<j>j)?(?P<a>a)?(?P<sub>444|440|422|420|411|410)p(?P<bits>9|1[0-6])?(?:le)?$"
 )
@@ -237,3 +242,5 @@ class VideoInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     fields: Fields | None = None
     """Which field of the first frame comes first, where it is interlaced."""
+    turn: Turn = AS_STORED
+    """What `rotation` says, and mirroring."""

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from av.video.frame import VideoFrame
 
 from david_cli.video.codecs import Hdr10
-from david_cli.video.source import side_data
+from david_cli.video.side_data import side_data
 
 DOLBY_TAGS = ("dvh1", "dvhe", "dva1", "dvav", "dav1")
 """Codec tags of Dolby Vision whose picture a plain decoder need not show right."""

@@ -16,12 +16,13 @@ from statistics import median_low
 import av.error
 from av.video.stream import VideoStream
 
-from david_cli.errors import OutputError
-from david_cli.video.codecs import CODECS, OTHER_QUALITY, EncodeOptions, Encoding, Hdr10
+from david_cli.errors import OutputError, UsageError
+from david_cli.video.codecs import CODECS, OTHER_QUALITY, Encoding, Hdr10
 from david_cli.video.encoders import choose_encoding
 from david_cli.video.probe import probe
 from david_cli.video.reader import VideoReader
 from david_cli.video.repack import planar_format
+from david_cli.video.wishes import EncodeOptions
 
 _PACKETS = 1500  # of the picture: a minute at 25 frames a second
 _BYTES = 1 << 26
@@ -114,7 +115,7 @@ def match_source(reader: VideoReader, wanted: EncodeOptions, hdr: Hdr10) -> Matc
         matched = replace(wanted, codec=codec, options=options)
         try:
             encoding = choose_encoding(info, matched, hdr)
-        except OutputError as err:  # not in this profile, or not in this size and format
+        except (OutputError, UsageError) as err:  # not in this profile, size or format
             why = str(err).partition(";")[0]
             continue
         like, unlike = _compared(traits, encoding, probe(encoding, info).profile, info.format.bits)

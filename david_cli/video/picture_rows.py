@@ -12,7 +12,8 @@ from david_cli.video.frame import ChromaLocation, PixelFormat, Range, same_sitin
 from david_cli.video.hdr import lost_hdr
 from david_cli.video.planes import planar_format
 from david_cli.video.repack import embeds
-from david_cli.video.trial import nominal_rate, turn
+from david_cli.video.side_data import turn
+from david_cli.video.trial import nominal_rate
 
 _EXACT = ("mov", "nut")  # demuxers whose files keep every tick
 _KEEPS_DURATIONS = ("mov", "matroska")  # and those that say how long a frame is

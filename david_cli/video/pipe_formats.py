@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from david_cli.errors import OutputError, UsageError
-from david_cli.video.codecs import SOFTWARE, EncodeOptions, Encoding
+from david_cli.video.codecs import Encoding
 from david_cli.video.containers import fit, timing_options
 from david_cli.video.encoders import choose_encoding, output_color
 from david_cli.video.frame import ChromaLocation, VideoInfo
 from david_cli.video.pipes import RAW, STANDARD, Y4M
 from david_cli.video.sample import Sample
 from david_cli.video.trial import Look, nominal_rate, rehearse
+from david_cli.video.wishes import SOFTWARE, EncodeOptions
 
 MUXERS = {"y4m": Y4M, "nut": "nut", "mkv": "matroska", "raw": RAW}
 _DEMUXERS = {Y4M: "y4m", "nut": "nut", "matroska,webm": "mkv", RAW: "raw"}

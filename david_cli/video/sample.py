@@ -6,7 +6,6 @@ second time and its beginning read. Of y4m and raw video there is nothing to lea
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,7 +24,8 @@ from david_cli.video.codecs import Hdr10
 from david_cli.video.hdr import read_hdr, unkept_metadata
 from david_cli.video.pipes import RAW, Y4M
 from david_cli.video.reader import VideoReader
-from david_cli.video.source import side_data, unkept_by_container
+from david_cli.video.side_data import display_matrix
+from david_cli.video.source import unkept_by_container
 
 _PACKETS = 600  # of all streams: enough to meet each stream and to see a frame rate vary
 _BYTES = 1 << 26
@@ -141,9 +141,3 @@ def _varies(times: list[int]) -> bool:
     ordered = sorted(times)
     steps = [after - before for before, after in pairwise(ordered)]
     return len(steps) > 1 and max(steps) - min(steps) > 1
-
-
-def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """The nine integers that turn and mirror a picture, where it has them."""
-    found = side_data(frame).get("DISPLAYMATRIX")
-    return struct.unpack("=9i", found[:36]) if found is not None else None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -19,6 +17,7 @@ from av.video.stream import VideoStream
 from david_cli.errors import InputError
 from david_cli.files import missing
 from david_cli.video.frame import ChromaLocation, ColorSpec, Frame, Range, StreamInfo, VideoInfo
+from david_cli.video.side_data import display_matrix, turn
 
 _TEXT_FORMAT = "tty"  # FFmpeg's demuxer that renders text files as a video of a terminal
 _UNSPECIFIED = 2  # H.273, for matrix, primaries and transfer
@@ -152,12 +151,6 @@ def _described(container: InputContainer) -> str:
     return text
 
 
-def side_data(frame: VideoFrame) -> dict[str, bytes]:
-    """What FFmpeg attached to a frame, by name; PyAV's stub takes the collection for a piece."""
-    pieces = cast("Iterable[SideData]", frame.side_data)
-    return {piece.type.name: bytes(piece) for piece in pieces}
-
-
 def color_of(frame: VideoFrame, stream: VideoStream, siting: ChromaLocation) -> ColorSpec:
     """Colour tags of a decoded frame; where it has none, those of its stream.
 
@@ -225,6 +218,7 @@ def describe(
         chapters=len(container.chapters()),
         metadata=dict(container.metadata),
         fields=first.fields,
+        turn=turn(display_matrix(picture)),
     )
 
 

@@ -18,7 +18,7 @@ from av.format import ContainerFormat
 from av.stream import Discard, Stream
 
 from david_cli.errors import OutputError, UsageError
-from david_cli.video.codecs import CODECS, EncodeOptions, Encoding
+from david_cli.video.codecs import CODECS, Encoding
 from david_cli.video.containers import FALLBACK, choose_container, muxer_of, timing_options
 from david_cli.video.frame import ColorSpec, VideoInfo
 from david_cli.video.hdr import kept_hdr
@@ -31,6 +31,7 @@ from david_cli.video.reader import VideoReader
 from david_cli.video.sample import PacketCopy, Sample, take_sample
 from david_cli.video.source import file_metadata
 from david_cli.video.trial import Look, Outcome, identity, rehearse
+from david_cli.video.wishes import EncodeOptions
 
 __all__ = ["EncodeOptions", "OutputPlan", "default_target", "plan_output", "presentation"]
 

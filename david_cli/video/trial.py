@@ -35,7 +35,8 @@ from david_cli.video.marks import FrameMarks, field_parity
 from david_cli.video.metadata import missing
 from david_cli.video.pipes import RAW, RawFormat
 from david_cli.video.repack import flat, planar_format, to_video_frame
-from david_cli.video.sample import PacketCopy, display_matrix
+from david_cli.video.sample import PacketCopy
+from david_cli.video.side_data import display_matrix, turn
 from david_cli.video.source import (
     chroma_location,
     color_of,
@@ -370,13 +371,6 @@ def identity(stream: Stream) -> tuple[str, str | None]:
         return kind, context.name
     assert isinstance(stream.container, InputContainer)
     return kind, unknown_codecs(stream.container).get(stream.index)
-
-
-def turn(matrix: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Rotation and mirroring of a display matrix, without its shift (players ignore that)."""
-    if matrix is None:
-        return (1, 0, 0, 1)
-    return tuple(round(matrix[place] / (1 << 16)) for place in (0, 1, 3, 4))
 
 
 def grey_frame(info: VideoInfo) -> Frame:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from david_cli.errors import OutputError
-from david_cli.video.codecs import CODECS, EncodeOptions
+from david_cli.video.codecs import CODECS
 from david_cli.video.comparison import Comparison, Finding, Verdict
 from david_cli.video.contents import read_contents
 from david_cli.video.deinterlace import Deinterlace
@@ -21,6 +21,7 @@ from david_cli.video.picture_rows import picture_findings
 from david_cli.video.reader import VideoReader
 from david_cli.video.streams import OutputPlan, plan_output
 from david_cli.video.track_rows import track_findings
+from david_cli.video.wishes import EncodeOptions
 
 __all__ = ["Finding", "Verdict", "Verification", "verify_file"]
 

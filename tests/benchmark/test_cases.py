@@ -11,7 +11,7 @@ import torch
 from david_cli.benchmark.case import LEAST_FRAMES, Effort, measure_case
 from david_cli.benchmark.layers import layers_of, total_flops
 from david_cli.benchmark.memory import Length, watch
-from david_cli.benchmark.optimisations import batched, measure_ladder, plain, through
+from david_cli.benchmark.optimisations import measure_ladder, plain, through
 from david_cli.benchmark.profiling import MOST, largest, profile_case
 from david_cli.benchmark.results import Case
 from david_cli.benchmark.run import Plan, default_models, default_sizes
@@ -55,7 +55,7 @@ def test_every_way_gives_the_same_picture(attentive: Path, footage: Path) -> Non
         for other in (
             through(engine, Crew(1, 1), 3, frames),
             through(engine, Crew(3, 1), 3, frames),
-            batched(engine, 3, frames),
+            through(engine, Crew(1, 1, 4), 3, frames),
         ):
             assert len(other) == len(frames)
             for a, b in zip(truth, other, strict=True):

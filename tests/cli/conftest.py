@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from david_cli.cli.app import run
 from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import save_network
 
@@ -74,6 +75,28 @@ def no_files_left(tmp_path: Path) -> Callable[[], None]:
     before = set(tmp_path.rglob("*"))
 
     def check() -> None:
+        assert set(tmp_path.rglob("*")) == before
+
+    return check
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[[list[str], int, str], None]:
+    """Assert that a command fails in tmp_path with an exit code, words in one line, and no file."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(command: list[str], code: int, words: str) -> None:
+        before = set(tmp_path.rglob("*"))
+        found = run(command)
+        out, err = capsys.readouterr()
+        lines = [line for line in err.splitlines() if line.startswith("david: error: ")]
+        assert (found, len(lines), out) == (code, 1, ""), err
+        assert "Traceback" not in err
+        assert words in lines[0]
         assert set(tmp_path.rglob("*")) == before
 
     return check

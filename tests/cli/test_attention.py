@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -210,23 +211,15 @@ def test_bad_input_is_one_line_a_code_and_no_file(
     dual: Path,
     tiny_model: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    refused: Callable[[list[str], int, str], None],
 ) -> None:
     (tmp_path / "empty").mkdir()
     names = {"clip": clip, "folder": frame_folder, "tiny": tiny_model}
-    monkeypatch.chdir(tmp_path)
-    before = set(tmp_path.rglob("*"))
     words_of_command = [str(names.get(word, word)) for word in arguments.split()]
     command = ["attention", *words_of_command]
     if "--model" not in command:
         command += ["--model", str(dual)]
-    found = run(command)
-    out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if line.startswith("david: error: ")]
-    assert (found, len(lines), out) == (code, 1, ""), err
-    assert words in lines[0]
-    assert set(tmp_path.rglob("*")) == before
+    refused(command, code, words)
 
 
 def test_help_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:

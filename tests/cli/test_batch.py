@@ -192,6 +192,26 @@ def test_json_events_tell_the_whole_run(
     assert (events[-1]["done"], events[-1]["failed"]) == (2, 1)
 
 
+def test_the_output_of_a_short_clip_is_planned_once(
+    batch: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning tries encoders and containers, which takes longer than some clips."""
+    from david_cli.jobs import worker
+
+    planned: list[Path] = []
+    plan_output = worker.plan_output
+
+    def count(*arguments: Any) -> Any:
+        planned.append(arguments[1])
+        return plan_output(*arguments)
+
+    for module in ("jobs.worker", "inference.pipeline"):
+        monkeypatch.setattr(f"david_cli.{module}.plan_output", count)
+    assert batch() == 0
+    assert sorted(path.name for path in planned) == ["a [1].sharp.mp4", "b.sharp.mp4"]
+    assert results(tmp_path / "out") == ["a [1].sharp.mp4", "sub/b.sharp.mp4"]
+
+
 def test_long_clips_go_by_segments(
     batch: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,18 +124,9 @@ def test_bad_input_is_one_line_a_code_and_no_file(
     code: int,
     words: str,
     films: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    no_files_left: Callable[[], None],
+    refused: Callable[[list[str], int, str], None],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(["compare", *(films.get(word, word) for word in arguments.split())]) == code
-    out, err = capsys.readouterr()
-    (line,) = [line for line in err.splitlines() if line.startswith("david: error: ")]
-    assert words in line
-    assert out == ""
-    no_files_left()
+    refused(["compare", *(films.get(word, word) for word in arguments.split())], code, words)
 
 
 def test_a_missing_matplotlib_is_told_before_the_work(

@@ -348,7 +348,7 @@ def test_every_option_has_a_variable_of_its_own(group: ConfigurableGroup) -> Non
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_fit(name: str, group: ConfigurableGroup) -> None:
-    from david_cli.video.codecs import EncodeOptions
+    from david_cli.video.wishes import EncodeOptions
 
     values = PRESETS[name]
     assert values.keys() <= group.words.commands["deblur"].keys()

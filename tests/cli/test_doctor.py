@@ -33,12 +33,8 @@ def sick() -> Iterator[Finding]:
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     table: dict[str, Any] = {"libraries": (fine,)}
-    monkeypatch.setattr(checkup, "examine", lambda: list(_examined(table)))
+    monkeypatch.setattr(checkup, "CHECKS", table)
     return table
-
-
-def _examined(table: dict[str, Any], real: Any = checkup.examine) -> Iterator[Finding]:
-    yield from real(table)
 
 
 def test_where_all_is_well(checks: dict[str, Any], capsys: Capture) -> None:
@@ -46,6 +42,9 @@ def test_where_all_is_well(checks: dict[str, Any], capsys: Capture) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines()[2:] == [
+        "configuration",
+        f"  ok   david.toml        {os.devnull}",
+        "",
         "libraries",
         "  ok   torch             2.9",
         "  note gpu               none",
@@ -68,8 +67,31 @@ def test_json_holds_it_all(checks: dict[str, Any], capsys: Capture) -> None:
     assert run(["doctor", "--json"]) == 5
     report = json.loads(capsys.readouterr().out)
     assert (report["schema"], report["ok"], report["exit_code"]) == (1, False, 5)
-    assert [f["topic"] for f in report["findings"]] == ["libraries"] * 2 + ["weights"] * 2
-    assert report["findings"][0]["facts"] == {"version": "2.9"}
+    topics = ["configuration", *["libraries"] * 2, *["weights"] * 2]
+    assert [f["topic"] for f in report["findings"]] == topics
+    assert report["findings"][1]["facts"] == {"version": "2.9"}
+
+
+@pytest.mark.parametrize("text", ["modle = 'david'", "[deblur]\nlossless = 'maybe'", "= 1", None])
+def test_a_configuration_that_stops_all_other_commands(
+    text: str | None,
+    checks: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    file = tmp_path / "mine.toml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("DAVID_CONFIG", str(file))
+    assert run(["models"]) == 2
+    said = capsys.readouterr().err.removeprefix("david: error: ").rstrip()
+    assert run(["doctor", "--json"]) == 2
+    out, err = capsys.readouterr()
+    found = json.loads(out)["findings"]
+    assert [f["status"] for f in found] == ["problem", "ok", "note"]
+    assert (found[0]["name"], found[0]["exit_code"]) == ("david.toml", 2)
+    assert (found[0]["what"], err) == (said, "")
 
 
 @pytest.mark.parametrize("version", ["2.5.1", None])
@@ -97,6 +119,6 @@ def test_it_answers_without_a_torch_that_works(tmp_path: Path, version: str | No
     assert said in torch["what"]
     assert "pip install" in torch["advice"]
     topics = {f["topic"] for f in found}
-    assert topics == set(checkup.CHECKS)
+    assert topics == {"configuration", *checkup.CHECKS}
     assert next(f for f in found if f["name"] == "ffmpeg")["status"] == "ok"
     assert "not looked at, as torch does not load" in {f["what"] for f in found}

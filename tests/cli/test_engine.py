@@ -9,7 +9,7 @@ import pytest
 
 from david_cli.cli.app import run
 from david_cli.inference import openvino as engine
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.jobs.plan import Job
 from david_cli.jobs.planning import settings_of
 from david_cli.jobs.records import described
@@ -55,7 +55,10 @@ def test_a_batch_tells_its_engine_apart() -> None:
     assert described(Settings(engine="openvino"))["engine"] == "openvino"
 
 
+@pytest.mark.parametrize(("command", "name"), [("deblur", "out.mp4"), ("preview", "out.png")])
 def test_without_the_extra_nothing_is_written(
+    command: str,
+    name: str,
     clip: Path,
     tiny_model: Path,
     tmp_path: Path,
@@ -63,7 +66,7 @@ def test_without_the_extra_nothing_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(engine, "is_installed", lambda: False)
-    command = ["deblur", str(clip), "--model", str(tiny_model), "-o", str(tmp_path / "out.mp4")]
-    assert run([*command, "--engine", "openvino"]) == 2
+    arguments = [str(clip), "--model", str(tiny_model), "-o", str(tmp_path / name)]
+    assert run([command, *arguments, "--engine", "openvino"]) == 2
     assert "pip install 'david-cli[openvino]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from david_cli.cli.app import run
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pictures import deblur_frames
 from david_cli.network.weights import checksum
 from tests.cli.conftest import pictures

@@ -86,11 +86,15 @@ def test_bad_folders(
     code: int,
     words: str,
     frame_folder: Path,
-    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    def load(*arguments: object, **settings: object) -> None:
+        pytest.fail("the network was loaded before the folder was looked at")
+
+    monkeypatch.setattr("david_cli.inference.loading.load_deblurrer", load)
     source = make(frame_folder)  # type: ignore[operator]
-    assert run(["frames", str(source), "--model", str(tiny_model)]) == code
+    assert run(["frames", str(source)]) == code
     err = capsys.readouterr().err
     assert words in err.splitlines()[-1]
     assert not source.with_name(f"{source.name}.sharp").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from PIL import Image
 from david_cli.cli.app import run
 from david_cli.cli.checks import parse_sharp_above
 from david_cli.errors import UsageError
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.jobs.plan import Job, load_plan
 from david_cli.jobs.planning import settings_of
 from david_cli.sharpness import SHARP
@@ -84,7 +85,9 @@ def test_a_plan_holds_it_and_its_segments_obey(
     assert load_plan(Path(plan)).sharp_above == 0
     for index in range(3):
         assert run(["segment", plan, "--index", str(index)]) == 0
+    capsys.readouterr()
     assert run(["join", plan]) == 0
+    assert SPARED in capsys.readouterr().err.splitlines()[:-1]
     assert _equal(target, clip)
 
 
@@ -107,6 +110,25 @@ def test_what_decides_the_frames_tells_limits_apart(clip: Path, tiny_model: Path
     assert len({json.dumps(words) for words in told}) == len(limits)
 
 
+def test_a_batch_adds_up_the_frames_of_its_clips(
+    clip: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = shutil.copy(clip, tmp_path / "short.mp4")
+    parts = shutil.copy(clip, tmp_path / "parts.mp4")
+    command = ["batch", str(short), str(parts), "-o", str(tmp_path / "sharp"), "--codec", "ffv1"]
+    command += ["--model", str(tiny_model), "--segment", "5", "--json", *ALL]
+    assert run(command) == 0
+    out, err = capsys.readouterr()
+    facts = json.loads(out)
+    assert [clip["sharp"] for clip in facts["clips"]] == [12, 12]
+    assert (facts["sharp"], facts["repeated"]) == (24, 0)
+    assert SPARED.replace("12", "24") in err.splitlines()
+    assert run(command) == 0  # what was done before is no part of the sum
+    out, err = capsys.readouterr()
+    assert json.loads(out)["sharp"] == 0
+    assert "being sharp" not in err
+
+
 def test_a_batch_makes_again_what_was_made_otherwise(
     clip: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +138,7 @@ def test_a_batch_makes_again_what_was_made_otherwise(
     first = _frames(next(out.glob("*.sharp.*")))
     capsys.readouterr()
     assert run([*command, *ALL, "--yes"]) == 0
+    assert SPARED in capsys.readouterr().err.splitlines()
     second = next(out.glob("*.sharp.*"))
     assert _equal(second, clip)
     assert not all(map(np.array_equal, _frames(second), first))

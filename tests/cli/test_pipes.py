@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from david_cli.cli.app import app, run
-from david_cli.inference import deblurrer as deblurring
+from david_cli.inference import loading
 from tests.conftest import ROOT
 from tests.footage import (
     KnownNetwork,
@@ -57,7 +57,7 @@ def piped(
 ) -> Piped:
     """Run `david deblur` with a known network in this process, its ends connected to pipes."""
     known = known_deblurrer(KnownNetwork())
-    monkeypatch.setattr(deblurring, "load_deblurrer", lambda *_, **__: known)
+    monkeypatch.setattr(loading, "load_deblurrer", lambda *_, **__: known)
 
     def deblur(data: bytes, *arguments: str, source: str = "-", target: str = "-") -> Done:
         into, feed = os.pipe()

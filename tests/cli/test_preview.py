@@ -77,17 +77,8 @@ def test_bad_input_is_one_line_a_code_and_no_file(
     words: str,
     clip: Path,
     tiny_model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    no_files_left: Callable[[], None],
+    refused: Callable[[list[str], int, str], None],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     given = [str(clip) if word == "clip" else word for word in arguments.split()]
     model = [] if "--model" in given else ["--model", str(tiny_model)]
-    assert run(["preview", *given, *model]) == code
-    out, err = capsys.readouterr()
-    (line,) = [line for line in err.splitlines() if line.startswith("david: error: ")]
-    assert words in line
-    assert out == ""
-    no_files_left()
+    refused(["preview", *given, *model], code, words)

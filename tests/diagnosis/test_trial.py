@@ -19,7 +19,7 @@ from david_cli.diagnosis.trial import (
     try_deblurring,
     write_y4m,
 )
-from david_cli.inference.deblurrer import prepare_deblurrer
+from david_cli.inference.loading import prepare_deblurrer
 from david_cli.network.david import David, DavidConfig
 
 GOOD = Outcome(trial.FRAMES, times_kept=True, exact=True, gain=1.2, seconds=0.2)

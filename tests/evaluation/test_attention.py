@@ -27,7 +27,7 @@ from david_cli.evaluation.explain import (
 )
 from david_cli.evaluation.pairs import find_clips
 from david_cli.evaluation.render import to_rows
-from david_cli.inference.deblurrer import prepare_deblurrer
+from david_cli.inference.loading import prepare_deblurrer
 from david_cli.network.david import DavidConfig, Explained
 from david_cli.network.weights import save_network
 from tests.evaluation.folders import paint_levels, psnr_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from david_cli.evaluation.pairs import ClipScore, find_clips, score_clip
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = ROOT / "examples" / "pairs"

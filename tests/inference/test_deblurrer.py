@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,10 @@ from torch import Tensor, nn
 
 from david_cli.errors import DeviceError, ModelError, UsageError
 from david_cli.inference import device as device_of
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer, prepare_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.device import Precision, multiplies_bf16, resolve_device
 from david_cli.inference.guard import is_sound
+from david_cli.inference.loading import load_deblurrer, prepare_deblurrer
 from david_cli.inference.memory import (
     halved_tile,
     is_out_of_memory,
@@ -452,3 +455,16 @@ def test_on_a_gpu() -> None:
         deblurrer = Deblurrer(network, device=device, precision=precision, tile=tile, overlap=32)  # type: ignore[arg-type]
         assert torch.allclose(deblurrer(window).cpu(), exact, atol=2e-2)
         assert deblurrer.events.lines() == []
+
+
+def test_a_deblurrer_that_nobody_needs_is_gone() -> None:
+    """At once: the memory of a GPU does not wait for the collector of cycles."""
+    gc.disable()
+    try:
+        deblurrer = make(centre, guard=True)
+        list(deblurrer.stream(torch.rand(4, 3, 16, 16)))
+        reference = weakref.ref(deblurrer)
+        del deblurrer
+        assert reference() is None
+    finally:
+        gc.enable()

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from collections.abc import Iterator
+from itertools import chain, pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from david_cli.inference.workers import Crew, at_work, crew_size, few_threads, map_ahead
+from david_cli.inference.workers import (
+    BATCH_PIXELS,
+    Crew,
+    at_work,
+    batches,
+    crew_size,
+    few_threads,
+    map_ahead,
+)
 
 CPU = torch.device("cpu")
 
@@ -68,7 +80,8 @@ def test_crews() -> None:
     assert 1 <= crew.workers <= 4
     assert crew.threads is not None
     assert crew.workers * crew.threads <= max(1, torch.get_num_threads())
-    assert crew_size(torch.device("cuda")) == Crew(1, None)
+    assert crew.batch == 1
+    assert crew_size(torch.device("cuda")) == crew_size(torch.device("mps")) == Crew(1, None, 8)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +90,36 @@ def test_crews() -> None:
 def test_large_frames_are_fewer_at_once(size: tuple[int, int], workers: int) -> None:
     assert Crew(4, 2).for_frames(*size) == Crew(workers, 8 // workers)
     assert Crew(1, None).for_frames(*size) == Crew(1, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch"),
+    [((1, 1), 8), ((320, 192), 8), ((640, 360), 4), ((854, 480), 2), ((1280, 720), 1)],
+)
+def test_small_frames_go_together_on_a_gpu(size: tuple[int, int], batch: int) -> None:
+    crew = crew_size(torch.device("cuda")).for_frames(*size)
+    assert crew == Crew(1, None, batch)
+    assert batch == 1 or batch * size[0] * size[1] <= BATCH_PIXELS
+    assert Crew(4, 1).for_frames(*size).batch == 1
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.integers(1, 4))
+def test_batches_keep_order_and_are_as_large_as_they_may(items: list[int], most: int) -> None:
+    found = list(batches(items, most, operator.eq))
+    assert list(chain.from_iterable(found)) == items
+    assert all(len(batch) <= most and len(set(batch)) == 1 for batch in found)
+    for batch, after in pairwise(found):
+        assert len(batch) == most or batch[-1] != after[0]
+    assert [len(batch) for batch in batches(items, most)][:-1] == [most] * (
+        (len(items) - 1) // most
+    )
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_full_batch_does_not_wait_for_more(most: int) -> None:
+    taken: list[int] = []
+    for number, batch in enumerate(batches(counted(taken, 7), most), 1):
+        assert len(taken) == min(7, number * most) == batch[-1] + 1
 
 
 def test_a_worker_with_all_the_cores_is_not_disturbed() -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from david_cli.errors import DavidError, OutputError, UsageError
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pipeline import deblur_video
 from david_cli.jobs.actor import check_storage
 from david_cli.jobs.batch import Batch, Wishes

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from david_cli.inference.deblurrer import Deblurrer, load_deblurrer
+from david_cli.inference.deblurrer import Deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.jobs.plan import Job
 from david_cli.video.frame import Fields
 from david_cli.video.streams import EncodeOptions

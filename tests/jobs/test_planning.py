@@ -61,8 +61,7 @@ def test_a_trial_ends_when_it_shows_a_short_job() -> None:
 def test_overlapping_tiles_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     from david_cli.inference import pace
 
-    whole, tiled = known_deblurrer(tile=0), known_deblurrer(tile=64)
-    tiled.overlap = 32
+    whole, tiled = known_deblurrer(tile=0), known_deblurrer(tile=64, overlap=32)
     assert pace._tiled_pixels(whole, 640, 480) == 640 * 480
     assert pace._tiled_pixels(tiled, 640, 480) > 2 * 640 * 480
 

@@ -12,7 +12,7 @@ import pytest
 
 from david_cli.cli.app import run
 from david_cli.errors import ModelError
-from david_cli.inference.deblurrer import load_deblurrer
+from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pipeline import deblur_video
 from david_cli.jobs.batch import Batch, Wishes
 from david_cli.jobs.clips import find_clips

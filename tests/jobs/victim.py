@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from david_cli.cli.app import run
-from david_cli.inference import deblurrer
+from david_cli.inference import loading
 from david_cli.jobs import resume
 from david_cli.video.pieces import JoinWriter
 from david_cli.video.writer import VideoWriter
 
-_LOADED = (deblurrer, resume)
+_LOADED = (loading, resume)
 _TOKEN = re.compile(r"[-.][0-9a-f]{8}(?=\.)")  # what makes names of unfinished files unique
 
 

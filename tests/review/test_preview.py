@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from david_cli.review.preview import deblur_place, preview
 from david_cli.review.screen import on_screen
 from david_cli.review.sheet import differing
 from david_cli.review.wording import clock, digits, roughly
-from david_cli.video.frame import ColorSpec, Frame, PixelFormat
+from david_cli.video.frame import AS_STORED, ColorSpec, Frame, PixelFormat
 from david_cli.video.places import around
 from david_cli.video.reader import read_info
 from david_cli.video.streams import EncodeOptions
@@ -178,6 +179,17 @@ def test_pictures_are_upright_and_square(
     path = make_clip(tmp_path / "clip.mp4", Clip(aspect=aspect, rotation=rotation))
     place = around(path, Fraction(0), 0)
     assert on_screen(place.frame, read_info(path)).shape == (3, *size)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_pictures_are_turned_and_mirrored_as_players_do(
+    rotation: int, mirrored: bool, tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / "clip.mp4", Clip(rotation=rotation, mirrored=mirrored))
+    frame, info = around(path, Fraction(0), 0).frame, read_info(path)
+    turned = on_screen(frame, replace(info, turn=AS_STORED)).rot90(rotation // 90, (-2, -1))
+    assert torch.equal(on_screen(frame, info), turned.flip(-1) if mirrored else turned)
 
 
 def test_crops_are_where_pictures_differ_and_apart() -> None:

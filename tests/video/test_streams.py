@@ -94,20 +94,45 @@ def clip_mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "wishes, words",
     [
-        ({"pix_fmt": "yuv420q"}, "unknown pixel format 'yuv420q'; try .*yuv420p"),
-        ({"pix_fmt": "yuv411p"}, "libx264 cannot encode yuv411p; it takes yuv420p"),
-        ({"preset": "warp"}, "libx264 refuses preset=warp"),
+        ({"pix_fmt": "yuv420q"}, "--pix-fmt: unknown pixel format 'yuv420q'; try .*yuv420p"),
+        ({"pix_fmt": ""}, "--pix-fmt: nothing is given"),
+        ({"preset": "warp"}, "--encoder-preset warp: libx264 takes ultrafast, .* or placebo"),
+        ({"preset": ""}, "--encoder-preset: nothing is given"),
+        ({"codec": "av1", "preset": "warp"}, "libsvtav1 refuses --encoder-preset warp; see"),
+        ({"codec": ""}, "--codec: nothing is given; give a value"),
+        ({"encoder": ""}, "--encoder: nothing is given; give a value"),
+        ({"crf": float("nan")}, "--crf nan: give a number from 0 on"),
+        ({"crf": float("inf")}, "--crf inf: give"),
+        ({"crf": -5}, "--crf -5: give"),
+        ({"crf": 52}, "--crf 52: libx264 takes 0, the best, to 51"),
+        ({"codec": "vp9", "crf": 64}, "--crf 64: libvpx-vp9 takes 0, the best, to 63"),
         ({"codec": "ffv1", "crf": 18}, "ffv1 has no --crf"),
         ({"codec": "prores", "preset": "slow"}, "prores has no --encoder-preset"),
         ({"options": {"x264-param": "a=b"}}, "no option 'x264-param'; try .*x264-params"),
-        ({"options": {"bf": "many"}}, "libx264 refuses bf=many"),
+        ({"options": {"bf": "many"}}, "libx264 refuses --encoder-option bf=many; see"),
+        ({"options": {"b": "nan"}}, "libx264 refuses --encoder-option b=nan; see"),
+        ({"options": {"maxrate": "-5"}}, "libx264 refuses --encoder-option maxrate=-5; see"),
+        ({"options": {"b": ""}}, "libx264 refuses --encoder-option b=; see"),
     ],
 )
 def test_wishes_that_cannot_be(
     wishes: dict[str, object], words: str, clip_mp4: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match=words):
+    with pytest.raises(UsageError, match=words):
         plan_of(clip_mp4, tmp_path / "out.mp4", **wishes)
+
+
+@pytest.mark.parametrize(("codec", "worst"), [("h264", 51), ("hevc", 51), ("av1", 63), ("vp9", 63)])
+def test_the_whole_range_of_a_quality_works(
+    codec: str, worst: int, clip_mp4: Path, tmp_path: Path
+) -> None:
+    for crf in (0, worst):
+        assert plan_of(clip_mp4, tmp_path / "out.mkv", codec=codec, crf=crf).codec == codec
+
+
+def test_a_format_that_the_codec_does_not_take(clip_mp4: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="libx264 cannot encode yuv411p; it takes yuv420p"):
+        plan_of(clip_mp4, tmp_path / "out.mp4", pix_fmt="yuv411p")
 
 
 def test_unknown_codec_names_the_known(clip_mp4: Path) -> None:
