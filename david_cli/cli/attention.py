@@ -15,6 +15,7 @@ from david_cli.cli.drawing import PICTURE, draw
 from david_cli.cli.progress import View, open_view
 from david_cli.cli.wording import deblurrer_facts
 from david_cli.errors import InputError, UsageError
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.evaluation.attention import ClipAttention
@@ -73,7 +74,7 @@ def attention(
     device: network_options.DeviceOption = "auto",
     precision: network_options.ExactPrecisionOption = "fp32",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

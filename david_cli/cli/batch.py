@@ -14,6 +14,7 @@ from david_cli.cli.batch_view import BatchView, open_batch_view, print_table
 from david_cli.cli.stopping import first_ctrl_c_asks
 from david_cli.errors import Interrupted, UsageError
 from david_cli.files import replace_file
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.jobs.batch import Batch, Wishes
@@ -83,7 +84,7 @@ def batch(
     precision: network_options.PrecisionOption = "auto",
     engine: network_options.EngineOption = "auto",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     strength: network_options.StrengthOption = 1.0,
     only_blurry: network_options.OnlyBlurryOption = False,
     sharp_above: network_options.SharpAboveOption = None,

@@ -25,6 +25,7 @@ from david_cli.cli.wording import (
     verdict_line,
 )
 from david_cli.errors import UsageError
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer
@@ -64,7 +65,7 @@ def deblur(
     precision: network_options.PrecisionOption = "auto",
     engine: network_options.EngineOption = "auto",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     strength: network_options.StrengthOption = 1.0,
     only_blurry: network_options.OnlyBlurryOption = False,
     sharp_above: network_options.SharpAboveOption = None,

@@ -16,6 +16,7 @@ from david_cli.cli.wording import (
     listing,
     stage_line,
 )
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.inference.frames import FolderReport
@@ -39,7 +40,7 @@ def frames(
     precision: network_options.PrecisionOption = "auto",
     engine: network_options.EngineOption = "auto",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     strength: network_options.StrengthOption = 1.0,
     only_blurry: network_options.OnlyBlurryOption = False,
     sharp_above: network_options.SharpAboveOption = None,

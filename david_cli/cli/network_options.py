@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from david_cli.network.shipped import DEFAULT_OVERLAP
+
 DeinterlaceMode = Literal["auto", "off", "bwdif"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Engine = Literal["auto", "torch", "openvino"]
@@ -102,7 +104,7 @@ OverlapOption = Annotated[
         "--overlap",
         show_default=False,
         metavar="N",
-        help="Pixels by which neighbouring tiles overlap: 112 if not given.",
+        help=f"Pixels by which neighbouring tiles overlap: {DEFAULT_OVERLAP} if not given.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]

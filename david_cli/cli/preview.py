@@ -12,6 +12,7 @@ from david_cli.cli import checks, network_options, options
 from david_cli.cli.progress import View
 from david_cli.cli.wording import aligned, one_line
 from david_cli.errors import UsageError
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.review.preview import Preview
@@ -53,7 +54,7 @@ def preview(
     precision: network_options.PrecisionOption = "auto",
     engine: network_options.EngineOption = "auto",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     strength: network_options.StrengthOption = 1.0,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,

@@ -15,6 +15,7 @@ from david_cli.cli.progress import View, open_view
 from david_cli.cli.stopping import first_ctrl_c_asks
 from david_cli.cli.wording import Summary, duration, headline, plan_facts
 from david_cli.jobs.folder import PLAN
+from david_cli.network.shipped import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from david_cli.inference.deblurrer import Deblurrer
@@ -49,7 +50,7 @@ def plan(
     precision: network_options.PrecisionOption = "auto",
     engine: network_options.EngineOption = "auto",
     tile: network_options.TileOption = "auto",
-    overlap: network_options.OverlapOption = 112,
+    overlap: network_options.OverlapOption = DEFAULT_OVERLAP,
     strength: network_options.StrengthOption = 1.0,
     only_blurry: network_options.OnlyBlurryOption = False,
     sharp_above: network_options.SharpAboveOption = None,

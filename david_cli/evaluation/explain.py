@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from david_cli.errors import ModelError
 from david_cli.inference.loading import prepare_deblurrer
-from david_cli.inference.tiling import DEFAULT_OVERLAP
 from david_cli.network.david import MODULE_LEVELS, David, DavidConfig, Explained
+from david_cli.network.shipped import DEFAULT_OVERLAP
 from david_cli.network.weights import load_david
 
 

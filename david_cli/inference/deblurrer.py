@@ -31,9 +31,10 @@ from david_cli.inference.engine import (
 from david_cli.inference.guard import GuardEvents, is_sound
 from david_cli.inference.memory import free_bytes, tile_for_memory
 from david_cli.inference.portions import Portions
-from david_cli.inference.tiling import DEFAULT_OVERLAP, TileGrid, check_tile, smallest_tile
+from david_cli.inference.tiling import TileGrid, check_tile, smallest_tile
 from david_cli.inference.window import sliding_windows
 from david_cli.inference.workers import Crew, at_work, batches, crew_size, map_ahead
+from david_cli.network.shipped import DEFAULT_OVERLAP
 from david_cli.scenes import is_scene_cut
 from david_cli.sharpness import sharpness
 

@@ -15,8 +15,8 @@ from david_cli.inference.device import (
     resolve_precision,
 )
 from david_cli.inference.engine import Network
-from david_cli.inference.tiling import DEFAULT_OVERLAP
 from david_cli.network.fast import is_fast
+from david_cli.network.shipped import DEFAULT_OVERLAP
 from david_cli.network.weights import load_network
 
 

@@ -21,9 +21,6 @@ from torch import Tensor
 
 from david_cli.errors import UsageError
 
-DEFAULT_OVERLAP = 112
-"""Pixels shared by neighbouring tiles."""
-
 CONTEXT_SHARE = 0.25
 """Part of an overlap, at either side of it, that a tile sees but does not contribute to."""
 

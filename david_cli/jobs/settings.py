@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from david_cli.network.shipped import DEFAULT_OVERLAP
 from david_cli.video.deinterlace import Deinterlace
 from david_cli.video.streams import EncodeOptions
 
@@ -15,7 +16,7 @@ class Settings:
     model: str = "auto"
     precision: str = "auto"
     tile: str | int = "auto"
-    overlap: int = 112
+    overlap: int = DEFAULT_OVERLAP
     strength: float = 1.0
     deinterlace: Deinterlace = "auto"
     encode: EncodeOptions = field(default_factory=EncodeOptions)

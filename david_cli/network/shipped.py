@@ -10,6 +10,9 @@ from pathlib import Path
 
 SUFFIX = ".safetensors"
 CHECKSUMS = "SHA256SUMS"
+DEFAULT_OVERLAP = 128
+"""Pixels that neighbouring tiles share: how far the shipped networks look around, as far as it
+shows (measured by ``test_tiles_do_not_show``); ``david-lite`` looks further than ``david``."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")  # in a wheel; in a source tree
 

@@ -80,7 +80,7 @@ def test_the_levels_are_those_of_the_last_phase(
 def test_frames_are_whole_whatever_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "tile_for_memory", lambda *_: 224)
+    monkeypatch.setattr(running, "tile_for_memory", lambda *_: 256)
     path = weights(tmp_path / "a.safetensors")
     (method,) = load_methods([str(path)], device="cpu")
     wide = texture(16, 320)

@@ -417,7 +417,7 @@ class TestLoading:
             ({"precision": "int8"}, UsageError, "no precision is called int8"),
             ({"tile": "huge"}, UsageError, "tile of huge"),
             ({"tile": -5}, UsageError, "tile of -5"),
-            ({"tile": 64}, UsageError, "at least 224"),
+            ({"tile": 64}, UsageError, "at least 256"),
             ({"model": "davina"}, ModelError, "davina"),
         ],
     )
