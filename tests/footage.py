@@ -161,7 +161,7 @@ def plain_decode(path: Path) -> Plain:
         try:
             for picture in container.decode(stream):
                 if pix_fmt != context.pix_fmt:
-                    picture = picture.reformat(format=pix_fmt)  # only moves bytes
+                    picture = picture.reformat(format=pix_fmt, threads=1)  # only moves bytes
                 dtype = np.uint8 if picture.format.components[0].bits <= 8 else np.uint16
                 frames.append(tuple(_codes(p, dtype)[:, : p.width].copy() for p in picture.planes))
                 times.append(picture.pts * picture.time_base)

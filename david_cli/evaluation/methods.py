@@ -40,6 +40,7 @@ from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.window import sliding_windows
 from david_cli.network.build import Config, count_gmacs, count_parameters
 from david_cli.network.david import DavidConfig
+from david_cli.network.shipped import weights_folder
 from david_cli.network.weights import SUFFIX, read_info, resolve_weights
 
 ALIGNED = "flow:"
@@ -165,7 +166,8 @@ def _of_weights(path: Path, aligned: bool, load: Callable[..., Deblurrer]) -> Me
     deblurrer = load(path, tile=0)
     # one clip is one scene: without its own cut detection the protocol is exactly as stated
     run = partial(_on_aligned, deblurrer) if aligned else partial(deblurrer.stream, is_cut=None)
-    row = info.training.get("row") or info.name
+    is_shipped = path.parent == weights_folder()
+    row = info.name if is_shipped else info.training.get("row") or info.name
     return Method(
         name=f"{row}, flow" if aligned else str(row),
         run=run,

@@ -220,3 +220,10 @@ def test_every_method_runs_once_over_every_clip(tmp_path: Path) -> None:
         *(("mended", "a", i) for i in range(3)),
         *(("mended", "b", i) for i in range(2)),
     ]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("model", ["david", "david-lite"])
+def test_shipped_models_go_by_their_names(model: str) -> None:
+    (method,) = load_methods([model], device="cpu")
+    assert method.name == model

@@ -45,7 +45,9 @@ def soft(folder: Path, pix_fmt: str) -> Path:
         for time in range(12):
             wave = np.sin((across + 1.9 * time) / 14) * np.cos((down + time) / 11)
             grey = np.rint(32768 + 16000 * wave).astype(np.uint16)
-            frame = av.VideoFrame.from_ndarray(grey, format="gray16le").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(grey, format="gray16le").reformat(
+                format=pix_fmt, threads=1
+            )
             frame.pts = time
             output.mux(video.encode(frame))
         output.mux(video.encode(None))

@@ -30,7 +30,9 @@ def film(path: Path, codec: str, pix_fmt: str, **options: str) -> Path:
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt
         for time in range(COUNT):
             picture = wide[:, time : time + WIDTH] + rng.integers(0, 12, (HEIGHT, WIDTH), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(
+                format=pix_fmt, threads=1
+            )
             frame.pts = time
             output.mux(video.encode(frame))
         output.mux(video.encode(None))

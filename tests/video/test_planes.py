@@ -55,7 +55,8 @@ def test_samples_come_back_as_they_were_put_in(name: str) -> None:
     planes = _random_planes(target, width, height)
     source = _fill(VideoFrame(width, height, target.name), planes)
     codes = 2 if target.model == "gray" else 1  # the same range on both sides: nothing is scaled
-    packed = source.reformat(format=name, src_color_range=codes, dst_color_range=codes)
+    # Several threads of swscale, the default, leave out a row of yuyv422 once in 500 to 5000 times.
+    packed = source.reformat(format=name, src_color_range=codes, dst_color_range=codes, threads=1)
     assert packed.format.name.removesuffix("le") == name.removesuffix("le")
     found = read_planes(packed)
     assert len(found) == target.planes
@@ -117,7 +118,8 @@ def test_palette_is_looked_up_with_its_alpha() -> None:
 @pytest.mark.parametrize("name", ["yuv420p", "bgr24", "p010be"])
 def test_pictures_stored_bottom_up_are_turned(name: str) -> None:
     planes = _random_planes(planar_format(name), 6, 4)
-    source = _fill(VideoFrame(6, 4, planar_format(name).name), planes).reformat(format=name)
+    source = _fill(VideoFrame(6, 4, planar_format(name).name), planes)
+    source = source.reformat(format=name, threads=1)
     graph = av.filter.Graph()
     flip = graph.add("vflip")
     graph.add_buffer(width=6, height=4, format=name, time_base=Fraction(1, 25)).link_to(flip)

@@ -71,7 +71,7 @@ def make_clip(
             frame = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(noise[i : i + size[1]]), "rgb24"
             )
-            frame = frame.reformat(format=pix_fmt)
+            frame = frame.reformat(format=pix_fmt, threads=1)
             frame.pts = i
             mux(video.encode(frame))
             if sound:
