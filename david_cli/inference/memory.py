@@ -12,7 +12,7 @@ import torch
 BYTES_PER_PIXEL = {torch.float32: 1700, torch.float16: 900, torch.bfloat16: 900}
 """Peak memory per pixel of a tile while the network runs, its stacked window included.
 
-Measured on the CPU in float32, in bytes: david-lite 213, david 364, the paper's layout 1670. The
+Measured on the CPU in float32, in bytes: david-lite 216, david 444, the paper's layout 1670. The
 largest stands for all: it leaves a margin for the scratch memory of a GPU's convolutions.
 """
 
