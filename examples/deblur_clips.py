@@ -13,7 +13,7 @@ from pathlib import Path
 
 from david_cli import deblur_video, load_deblurrer
 from david_cli.errors import DavidError
-from david_cli.inference.pipeline import Progress
+from david_cli.inference.report import Progress
 
 
 def main() -> int:

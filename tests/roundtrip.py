@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from david_cli import deblur_video
 from david_cli.errors import DavidError
-from david_cli.inference.pipeline import Report
+from david_cli.inference.report import Report
 from david_cli.video.streams import EncodeOptions
 from david_cli.video.verify import verify_file
 from tests.footage import (

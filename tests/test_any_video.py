@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from david_cli import deblur_video
-from david_cli.inference.pipeline import Report
+from david_cli.inference.report import Report
 from david_cli.video.frame import Matrix, Range, VideoInfo
 from david_cli.video.reader import read_info
 from david_cli.video.streams import EncodeOptions

@@ -286,12 +286,12 @@ def test_a_full_disk(codec: str, suffix: str, room: int, kit: Path, tmp_path: Pa
 
 SLOWLY = """
 import sys, time
-from david_cli.inference import pipeline
-write = pipeline.VideoWriter.write
+from david_cli.inference import passage
+write = passage.VideoWriter.write
 def slowly(self, frame):
     write(self, frame)
     time.sleep(0.02)
-pipeline.VideoWriter.write = slowly
+passage.VideoWriter.write = slowly
 from david_cli.cli.app import main
 main(sys.argv[1:])
 """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from david_cli import deblur_frames, deblur_video, load_deblurrer
 from david_cli.errors import UsageError
 from david_cli.inference.guard import GuardEvents
-from david_cli.inference.pipeline import Progress
+from david_cli.inference.report import Progress
 from david_cli.video.streams import EncodeOptions
 from tests import memory
 from tests.footage import (

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from david_cli import deblur_video
 from david_cli.errors import DavidError, OutputError
-from david_cli.inference import pipeline
-from david_cli.inference.pipeline import CHANNEL_ITEMS, Progress
+from david_cli.inference import passage
+from david_cli.inference.passage import CHANNEL_ITEMS
+from david_cli.inference.report import Progress
 from david_cli.inference.stages import Cancelled, Channel, Clock, StageThread
 from david_cli.video.streams import EncodeOptions
 from tests.footage import FRAMES, KnownNetwork, Look, known_deblurrer, noise, write_video
@@ -157,13 +158,13 @@ def test_a_failing_decoder_thread_leaves_nothing(
 ) -> None:
     """Not damage, which the reader handles, but the unforeseen."""
 
-    def items(self: pipeline.VideoReader) -> Iterator[pipeline.Item]:
+    def items(self: passage.VideoReader) -> Iterator[passage.Item]:
         for number, item in enumerate(self._items):
             if number == 10:
                 raise RuntimeError("broken")
             yield item
 
-    monkeypatch.setattr(pipeline.VideoReader, "items", items)
+    monkeypatch.setattr(passage.VideoReader, "items", items)
     with pytest.raises(RuntimeError, match="broken"):
         deblur_video(source, None, known_deblurrer(), encode=FFV1)
     _nothing_left(source)
@@ -173,14 +174,14 @@ def test_a_failing_decoder_thread_leaves_nothing(
 def test_a_failing_writer_is_the_error_that_is_told(
     source: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = pipeline.VideoWriter.write
+    write = passage.VideoWriter.write
 
-    def fail(self: pipeline.VideoWriter, frame: pipeline.Frame) -> None:
+    def fail(self: passage.VideoWriter, frame: passage.Frame) -> None:
         if self.frames_written == count:
             raise OutputError("the disk is full")
         write(self, frame)
 
-    monkeypatch.setattr(pipeline.VideoWriter, "write", fail)
+    monkeypatch.setattr(passage.VideoWriter, "write", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         deblur_video(source, None, known_deblurrer(), encode=FFV1)
     _nothing_left(source)
@@ -188,13 +189,13 @@ def test_a_failing_writer_is_the_error_that_is_told(
 
 def test_a_lost_frame_is_a_failure(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames out = frames in is asserted on every run."""
-    write = pipeline.VideoWriter.write
+    write = passage.VideoWriter.write
 
-    def forget(self: pipeline.VideoWriter, frame: pipeline.Frame) -> None:
+    def forget(self: passage.VideoWriter, frame: passage.Frame) -> None:
         if frame.pts % 2:
             write(self, frame)
 
-    monkeypatch.setattr(pipeline.VideoWriter, "write", forget)
+    monkeypatch.setattr(passage.VideoWriter, "write", forget)
     with pytest.raises(DavidError, match="40 frames decoded"):
         deblur_video(source, None, known_deblurrer(), encode=FFV1)
     _nothing_left(source)
@@ -218,9 +219,9 @@ def test_no_stage_runs_ahead_of_a_slow_one(source: Path) -> None:
     """What is decoded but not yet done stays within the channel, the window and a frame in hand."""
     decoded = 0
     ahead = 0
-    items = pipeline.VideoReader.items
+    items = passage.VideoReader.items
 
-    def count(self: pipeline.VideoReader) -> Iterator[pipeline.Item]:
+    def count(self: passage.VideoReader) -> Iterator[passage.Item]:
         nonlocal decoded
         for item in items(self):
             decoded += 1
@@ -232,7 +233,7 @@ def test_no_stage_runs_ahead_of_a_slow_one(source: Path) -> None:
         ahead = max(ahead, decoded - step.done)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.VideoReader, "items", count)
+        patch.setattr(passage.VideoReader, "items", count)
         deblur_video(source, None, known_deblurrer(), encode=FFV1, on_progress=watch)
     assert 0 < ahead <= CHANNEL_ITEMS + FRAMES // 2 + 2
 

@@ -2,7 +2,7 @@
 
     decode | transfer, colour, enter | network, blend | colour, transfer | encode
 
-These are the calls that `inference.pipeline` makes, one kind at a time and with nothing beside.
+These are the calls that `inference.passage` makes, one kind at a time and with nothing beside.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from fractions import Fraction
 from david_cli.errors import InputError, OutputError, UsageError
 from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.loading import load_deblurrer
-from david_cli.inference.pipeline import Passage, Progress
+from david_cli.inference.passage import Passage
 from david_cli.inference.repeats import reach
+from david_cli.inference.report import Progress
 from david_cli.jobs.fingerprint import (
     changes,
     engine_version,

@@ -298,7 +298,7 @@ def _fused_is_right(dtype: torch.dtype) -> bool:
                 for got, wanted in (*pairs, (fused.plus(x, x), plain.plus(x, x))):
                     if not float((got - wanted).abs().max()) <= 8 * torch.finfo(dtype).eps:
                         return False
-    except (RuntimeError, AttributeError, NotImplementedError, TypeError):
+    except (RuntimeError, AttributeError, TypeError):  # not there, or not like this
         return False
     return True
 

@@ -28,7 +28,7 @@ from david_cli.errors import (
     UsageError,
 )
 from david_cli.inference.deblurrer import Deblurrer
-from david_cli.inference.pipeline import Passage
+from david_cli.inference.passage import Passage
 from david_cli.inference.report import Progress
 from david_cli.jobs import planning, resume
 from david_cli.jobs.folder import state_folder

@@ -14,7 +14,7 @@ from av.stream import Disposition
 
 from david_cli import deblur_video
 from david_cli.errors import OutputError, UsageError
-from david_cli.inference.pipeline import Report
+from david_cli.inference.report import Report
 from david_cli.video.reader import VideoReader
 from david_cli.video.streams import EncodeOptions, OutputPlan, plan_output
 from david_cli.video.verify import Finding, Verification, verify_file
