@@ -67,6 +67,7 @@ class Meter:
         self._step = 1 if every else max(1, (total or MOST) // MOST)
         self._meters: tuple[QualityMeter, QualityMeter] | None = None
         self._last: Sequence[Frame] = ()
+        self._last_seen: tuple[Tensor, Tensor] | None = None  # of those, where they were measured
 
     def measure(
         self, number: int, time: Fraction, frames: Sequence[Frame], infos: Sequence[VideoInfo]
@@ -83,12 +84,13 @@ class Meter:
             UsageError: the reference is stored in another size.
         """
         quality = self._quality(frames, infos) if len(frames) > 2 else None
+        seen = None
         if quality is not None or (number - 1) % self._step == 0:
             seen = _both(frames)
             sharp = sharpness(seen[0]), sharpness(seen[1])
-            change = unrest(_both(self._last), seen) if self._last else None
+            change = unrest(self._last_seen or _both(self._last), seen) if self._last else None
             self.points.append(Point(number, time, sharp, quality, change))
-        self._last = frames
+        self._last, self._last_seen = frames, seen
 
     def means(self) -> Means:
         """Of all so far."""
