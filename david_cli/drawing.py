@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from david_cli.images import StillImage, write_image
 from david_cli.images.png import PngChunks
+from david_cli.video.frame import Turn
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -130,6 +131,15 @@ def resized(picture: Tensor, height: int, width: int) -> Tensor:
     H, W = picture.shape[-2:]
     mode = "area" if height <= H and width <= W else "bilinear"
     return F.interpolate(picture[None].float(), size=(height, width), mode=mode)[0]
+
+
+def turned(picture: Tensor, turn: Turn) -> Tensor:
+    """(C, H, W) turned and mirrored as a player does it."""
+    a, b, c, d = turn
+    if (a, d) == (0, 0):
+        picture, a, d = picture.mT, c, b  # x and y change places
+    mirrored = [edge for edge, sign in ((-1, a), (-2, d)) if sign < 0]
+    return picture.flip(mirrored) if mirrored else picture
 
 
 def boxed(picture: Tensor, height: int, width: int) -> Tensor:

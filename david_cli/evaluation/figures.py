@@ -9,13 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from david_cli.drawing import GAP, LABEL_HEIGHT, Panel, Sheet, fitted, repeated, write_sheet
+from david_cli.drawing import (
+    GAP,
+    LABEL_HEIGHT,
+    Panel,
+    Sheet,
+    fitted,
+    repeated,
+    turned,
+    write_sheet,
+)
 from david_cli.evaluation.explain import Explainer, Explanation, branch_names, module_names
 from david_cli.evaluation.shots import Shot, Source, explain_shots
 from david_cli.evaluation.targets import check_target, refuse_source
@@ -150,11 +160,8 @@ def draw_picture(
 
 def sheet_of(shot: Shot, seen: Explanation, explainer: Explainer) -> Image.Image:
     """The sheet of one frame, turned as a player shows it."""
-
-    def upright(picture: Tensor) -> Tensor:
-        return picture.rot90(shot.turns, (-2, -1))
-
-    turned = replace(
+    upright = partial(turned, turn=shot.turn)
+    shown = replace(
         seen,
         result=upright(seen.result),
         external=None if seen.external is None else upright(seen.external),
@@ -162,7 +169,7 @@ def sheet_of(shot: Shot, seen: Explanation, explainer: Explainer) -> Image.Image
     )
     name = explainer.deblurrer.name
     blurry = Panel(f"blurry frame {shot.number}", upright(shot.rgb))
-    return attention_sheet(blurry, turned, explainer.config, result=f"result of {name}")
+    return attention_sheet(blurry, shown, explainer.config, result=f"result of {name}")
 
 
 def _place_legend(sheet: Sheet, left: int, top: int, width: int) -> None:

@@ -66,13 +66,12 @@ class VideoSource:
         return self._reader.stopped
 
     def shots(self, first: int) -> Iterator[Shot]:
-        turns = round(self._reader.info.rotation / 90) % 4
         for number, frame in enumerate(_frames(self._reader), 1):
             if number >= first:
                 rgb = planes_to_rgb(to_tensors(frame, "cpu"), frame.format, frame.color)
                 rgb = to_learned_range(rgb, frame.color.transfer)
                 times = frame.pts, frame.duration, frame.time_base
-                yield Shot(number, rgb, thumbnail(rgb), *times, turns)
+                yield Shot(number, rgb, thumbnail(rgb), *times, self._reader.info.turn)
 
     def warnings(self) -> list[str]:
         stopped = self.stopped

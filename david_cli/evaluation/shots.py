@@ -24,6 +24,7 @@ from david_cli.images import find_frames
 from david_cli.inference.stages import Clock
 from david_cli.inference.window import sliding_windows
 from david_cli.scenes import is_scene_cut, thumbnail
+from david_cli.video.frame import AS_STORED, Turn
 
 FOLDER_RATE = Fraction(25)
 """Frames per second of a folder of pictures, which has no times."""
@@ -42,8 +43,7 @@ class Shot:
     pts: int
     duration: int
     time_base: Fraction
-    turns: int = 0
-    """Quarter turns counter-clockwise that a player would show it by."""
+    turn: Turn = AS_STORED
 
 
 class Source(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from david_cli.drawing import resized
+from david_cli.drawing import resized, turned
 from david_cli.transfer import HLG, PQ, to_learned_range, to_screen_light
 from david_cli.video.color import planes_to_rgb, to_tensors
 from david_cli.video.frame import Frame, VideoInfo
@@ -47,11 +47,7 @@ def upright(picture: Tensor, info: VideoInfo) -> Tensor:
     if aspect != 1:  # enlarged along one edge, so that no pixel is lost
         size = (H, round(W * aspect)) if aspect > 1 else (round(H / aspect), W)
         picture = resized(picture, *size)
-    a, b, c, d = info.turn
-    if (a, d) == (0, 0):
-        picture, a, d = picture.mT, c, b  # x and y change places
-    mirrored = [edge for edge, sign in ((-1, a), (-2, d)) if sign < 0]
-    return picture.flip(mirrored) if mirrored else picture
+    return turned(picture, info.turn)
 
 
 def _standard(rgb: Tensor, transfer: int, primaries: int) -> Tensor:

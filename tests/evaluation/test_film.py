@@ -88,9 +88,15 @@ def test_the_rate_is_that_of_the_source(tmp_path: Path, explainer: Explainer) ->
 
 
 @pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_frames_are_shown_upright(tmp_path: Path, explainer: Explainer, rotation: int) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_frames_are_shown_upright(
+    tmp_path: Path, explainer: Explainer, rotation: int, mirrored: bool
+) -> None:
     """Sheets of a turned video are those of its pictures turned counter-clockwise."""
-    clip = make_clip(tmp_path / "clip.mkv", Clip(codec="ffv1", rotation=rotation))
+    suffix = "mp4" if mirrored else "mkv"
+    clip = make_clip(
+        tmp_path / f"clip.{suffix}", Clip(codec="ffv1", rotation=rotation, mirrored=mirrored)
+    )
     plain = make_clip(tmp_path / "plain.mkv", Clip(codec="ffv1"))
     sheets = [
         np.asarray(Image.open(drawn(video, tmp_path / f"{video.stem}.png", explainer)))
@@ -104,7 +110,8 @@ def test_frames_are_shown_upright(tmp_path: Path, explainer: Explainer, rotation
             sheets, ((48, 32) if rotation in (90, -90) else (32, 48), (32, 48)), strict=True
         )
     )
-    assert np.array_equal(turned, np.rot90(straight, rotation // 90))
+    upright = np.rot90(straight, rotation // 90)
+    assert np.array_equal(turned, upright[:, ::-1] if mirrored else upright)
 
 
 class Interrupted(Exception):
