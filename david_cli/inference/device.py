@@ -27,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(present[0])
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UsageError(f"no device is called {name}: choose auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"no device is called {name!r}: choose auto, cpu, cuda, cuda:N or mps")
     full = "cuda:0" if name == "cuda" else name
     if full not in present:
         raise DeviceError(
@@ -54,7 +54,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     for precision in get_args(Precision):
         if name == precision:
             return precision  # type: ignore[no-any-return]
-    raise UsageError(f"no precision is called {name}: choose auto, fp32, fp16 or bf16")
+    raise UsageError(f"no precision is called {name!r}: choose auto, fp32, fp16 or bf16")
 
 
 def resolve_engine(name: str, device: torch.device) -> EngineName:
@@ -73,7 +73,7 @@ def resolve_engine(name: str, device: torch.device) -> EngineName:
     for engine in get_args(EngineName):
         if name == engine:
             return engine  # type: ignore[no-any-return]
-    raise UsageError(f"no engine is called {name}: choose auto, torch or openvino")
+    raise UsageError(f"no engine is called {name!r}: choose auto, torch or openvino")
 
 
 def multiplies_bf16() -> bool:

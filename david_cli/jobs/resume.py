@@ -210,6 +210,10 @@ def alone(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(exist_ok=True)
+    except FileNotFoundError as err:
+        raise OutputError(
+            f"{folder.parent}: no such folder; create it or choose another with -o"
+        ) from err
     except OSError as err:
         raise OutputError(
             f"{folder} cannot be created ({err.strerror}); choose another folder with -o"

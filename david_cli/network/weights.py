@@ -133,7 +133,7 @@ def resolve_weights(model: str | Path) -> Path:
     if path.is_file():
         return path
     raise ModelError(
-        f"no model named {model}: choose one of {', '.join(names) or 'none shipped'}, "
+        f"no model named {str(model)!r}: choose one of {', '.join(names) or 'none shipped'}, "
         f"or give the path of a {SUFFIX} file; 'david models' describes them"
     )
 

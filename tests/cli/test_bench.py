@@ -14,9 +14,9 @@ from david_cli.cli.app import run
     ("arguments", "code", "said"),
     [
         (["--size", "360p,8k"], 2, "choose of 360p"),
-        (["--precision", "fp8"], 2, "no precision is called fp8"),
-        (["--engine", "steam"], 2, "no engine is called steam"),
-        (["--device", "tpu"], 2, "no device is called tpu"),
+        (["--precision", "fp8"], 2, "no precision is called 'fp8'"),
+        (["--engine", "steam"], 2, "no engine is called 'steam'"),
+        (["--device", "tpu"], 2, "no device is called 'tpu'"),
         (["--optimisations", "--memory"], 2, "give one"),
         (["--compare", "none.json"], 3, "cannot be read"),
         (["--json", "-"], 2, "give a file name"),

@@ -240,7 +240,7 @@ def test_the_sheet_has_a_row_for_each_clip(dvd: Path, model: Path, tmp_path: Pat
         (["--json", "--format", "csv"], 2, "--json and --format csv contradict"),
         (["-o", "."], 4, "is a folder"),
         (["--model", "input", "--table", "2"], 2, "compares single branches"),
-        (["--model", "nobody"], 5, "no model named nobody"),
+        (["--model", "nobody"], 5, "no model named 'nobody'"),
         (["--table", "1", "--table", "3", "-o", "t.csv"], 2, "CSV holds one table, not 1 and 3"),
         (["-o", "file/t.md"], 4, "file is a file, not a folder"),
         (["--sheet", "file/s.png"], 4, "file is a file, not a folder"),

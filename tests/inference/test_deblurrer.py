@@ -412,9 +412,9 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("settings", "error", "message"),
         [
-            ({"device": "gpu"}, UsageError, "no device is called gpu"),
+            ({"device": "gpu"}, UsageError, "no device is called 'gpu'"),
             ({"device": "cuda:99"}, DeviceError, r"cuda:99 is not available.*cpu"),
-            ({"precision": "int8"}, UsageError, "no precision is called int8"),
+            ({"precision": "int8"}, UsageError, "no precision is called 'int8'"),
             ({"tile": "huge"}, UsageError, "tile of huge"),
             ({"tile": -5}, UsageError, "tile of -5"),
             ({"tile": 64}, UsageError, "at least 256"),

@@ -34,7 +34,7 @@ from david_cli.jobs import planning, resume
 from david_cli.jobs.folder import state_folder
 from david_cli.jobs.lock import locked, refuse_if_locked
 from david_cli.jobs.plan import Job, load_plan
-from david_cli.jobs.resume import completed, planned, planned_output, run_plan
+from david_cli.jobs.resume import alone, completed, planned, planned_output, run_plan
 from david_cli.jobs.segment import run_segment
 from david_cli.video.streams import EncodeOptions
 from david_cli.video.writer import VideoWriter
@@ -373,6 +373,15 @@ def test_a_disk_that_really_is_full(
     assert resumed(job, SEGMENT).frames == FRAMES
     assert job.target is not None and same_pictures(job.target, reference)
     assert [path.name for path in small_disk.iterdir()] == ["out.mkv"]
+
+
+def test_a_missing_folder_is_named_as_one_gave_it(job: Job, tmp_path: Path) -> None:
+    missing = replace(job, target=tmp_path / "missing" / "out.mkv")
+    with (
+        pytest.raises(OutputError, match=rf"^{tmp_path / 'missing'}: no such folder; create it"),
+        alone(folder_of(missing)),
+    ):
+        pass
 
 
 def test_two_live_runs_are_refused(job: Job) -> None:

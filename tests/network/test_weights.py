@@ -99,7 +99,7 @@ def test_nothing_unfinished_is_left_beside_a_saved_file(weights: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="no model named nonsense"):
+    with pytest.raises(ModelError, match="no model named 'nonsense'"):
         load_network("nonsense")
 
 

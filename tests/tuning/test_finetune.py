@@ -125,7 +125,7 @@ def test_events_end_with_the_verdict(
         (["-o", "absent/mine.safetensors"], 4, "is no folder"),
         (["-o", "tiny.safetensors"], 4, "--yes overwrites it"),
         (["--picture", "mine.jpg"], 2, "ends in .png"),
-        (["--model", "nothing"], 5, "no model named nothing"),
+        (["--model", "nothing"], 5, "no model named 'nothing'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(
