@@ -64,6 +64,11 @@ def missing(path: Path) -> str:
     return f"{path}: no such file; {advice}"
 
 
+def no_folder_for(output: Path) -> OutputError:
+    """What is wrong with an output, named by -o, whose folder is not there."""
+    return OutputError(f"{output.parent}: no such folder; create it or choose another with -o")
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is that the disk has no more room."""
     while error is not None:

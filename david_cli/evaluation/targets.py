@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from david_cli.errors import OutputError
-from david_cli.files import replace_file
+from david_cli.files import no_folder_for, replace_file
 
 
 def refuse_source(source: Path, target: Path) -> None:
@@ -40,7 +40,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already: add --yes to overwrite it")
     if not target.absolute().parent.is_dir():
-        raise OutputError(f"{target.parent}: no such folder; create it or choose another with -o")
+        raise no_folder_for(target)
 
 
 def check_folder(target: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from david_cli.errors import DavidError, Interrupted, OutputError, UsageError
-from david_cli.files import is_disk_full
+from david_cli.files import is_disk_full, no_folder_for
 from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.pipeline import check_target
 from david_cli.inference.report import Progress, Report, RunReport
@@ -211,9 +211,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError as err:
-        raise OutputError(
-            f"{folder.parent}: no such folder; create it or choose another with -o"
-        ) from err
+        raise no_folder_for(folder) from err
     except OSError as err:
         raise OutputError(
             f"{folder} cannot be created ({err.strerror}); choose another folder with -o"

@@ -21,7 +21,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from david_cli.errors import OutputError, PipeClosed
-from david_cli.files import publish
+from david_cli.files import no_folder_for, publish
 from david_cli.video.frame import Frame
 from david_cli.video.pipes import STANDARD, Y4M, StandardOutput
 from david_cli.video.reader import VideoReader
@@ -334,7 +334,7 @@ def _claim(target: Path) -> Path:
     """A new empty file beside the target, hidden, of a name nobody has."""
     folder = target.parent
     if not folder.is_dir():
-        raise OutputError(f"{folder}: no such folder; create it or choose another with -o")
+        raise no_folder_for(target)
     if target.is_dir():
         raise OutputError(f"{target}: is a folder; give a file name with -o")
     name = f".{target.stem[:STEM_LENGTH]}.{secrets.token_hex(4)}.part{target.suffix}"
