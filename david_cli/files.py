@@ -7,10 +7,12 @@ import os
 import secrets
 from pathlib import Path
 
-from david_cli.errors import OutputError
+from david_cli.errors import DavidError, InputError, OutputError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No room on the disk, none within the quota, none for a file of this size."""
+STEM_LENGTH = 40
+"""Characters of a final name in a temporary one; names end at 255 bytes."""
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
@@ -24,7 +26,8 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     Raises:
         OutputError: it cannot be written; nothing is left behind.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    name = f".{path.name[:STEM_LENGTH]}.{secrets.token_hex(4)}.part"
+    unfinished = path.with_name(name)
     try:
         try:
             unfinished.write_bytes(data)
@@ -36,6 +39,25 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as err:
         raise OutputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def is_there(path: Path, error: type[DavidError]) -> bool:
+    """Whether a path leads to anything.
+
+    Raises:
+        DavidError: the given one, where the system does not say: the name is too long, or a folder
+            on the way may not be entered.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as err:
+        advice = "rename it or its folder" if error is InputError else "choose another with -o"
+        if isinstance(err, PermissionError):
+            advice = "check the permissions of its folders"
+        raise error(f"{path}: {err.strerror}; {advice}") from err
+    return True
 
 
 def publish(part: Path, target: Path) -> None:

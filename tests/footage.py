@@ -69,7 +69,10 @@ class KnownNetwork(nn.Module):
 
 
 def known_deblurrer(
-    network: nn.Module | None = None, tile: int = 0, overlap: int = 8, crew: Crew | None = None
+    network: nn.Module | None = None,
+    tile: int | None = 0,
+    overlap: int = 8,
+    crew: Crew | None = None,
 ) -> Deblurrer:
     """The test network, unguarded: what it does would alarm the guard."""
     network = KnownNetwork() if network is None else network

@@ -18,6 +18,7 @@ import typer
 
 from david_cli.cli.options import ProgressMode
 from david_cli.errors import OutputError, UsageError
+from david_cli.files import is_there
 
 if TYPE_CHECKING:
     from david_cli.video.wishes import EncodeOptions
@@ -143,13 +144,13 @@ def check_output_file(output: Path | None) -> None:
     """
     if output == STANDARD:
         raise UsageError("-o -: david cannot write to standard output; give a file name")
-    if output is not None and output.is_dir():
+    if output is not None and is_there(output, OutputError) and output.is_dir():
         raise OutputError(f"{output} is a folder; name a file in it with -o")
 
 
 def refuse_own_input(source: Path, target: Path) -> None:
     """Nothing is ever written over what it is made from, not even with ``--yes``."""
-    if target.exists() and target.samefile(source):
+    if is_there(target, OutputError) and target.samefile(source):
         raise OutputError(f"{target} is the input itself; choose another output with -o")
 
 
@@ -165,7 +166,7 @@ def may_overwrite(target: Path, *, yes: bool, ask: bool) -> bool:
     Raises:
         OutputError: It exists and nobody said yes.
     """
-    if yes or target == STANDARD or not target.exists():
+    if yes or target == STANDARD or not is_there(target, OutputError):
         return yes
     if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
         raise OutputError(f"{target} exists; --yes overwrites it, -o writes elsewhere")

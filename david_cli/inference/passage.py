@@ -146,9 +146,13 @@ class Passage:
             self.restored.cancel()
             self.reader.interrupt()
             self.writer.interrupt()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+            try:
+                for thread in threads:
+                    if thread.ident is not None:
+                        thread.join()
+            except BaseException:  # stopped once more: the thread may still write to the file
+                self.writer.forsake()
+                raise
             self.writer.abort()
             if isinstance(err, Cancelled):  # the encode thread ended first: its error is the cause
                 _join(threads)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from david_cli.errors import OutputError, UsageError
+from david_cli.files import is_there
 from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.passage import Passage
@@ -97,9 +98,10 @@ def check_target(target: Path, overwrite: bool) -> None:
     if target == STANDARD:
         check_standard_output()
         return
-    if target.is_dir():
+    exists = is_there(target, OutputError)
+    if exists and target.is_dir():
         raise OutputError(f"{target} is a folder: name a file with -o")
-    if target.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError(f"{target} exists already: add --yes to overwrite it")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from david_cli.errors import DavidError, DeviceError, OutputError
-from david_cli.files import is_disk_full
+from david_cli.files import STEM_LENGTH, is_disk_full
 from david_cli.inference.deblurrer import Deblurrer
 from david_cli.inference.loading import load_deblurrer
 from david_cli.inference.pipeline import check_target, deblur_video
@@ -40,7 +40,6 @@ from david_cli.jobs.tasks import (
 from david_cli.video.deinterlace import deinterlace_mode
 from david_cli.video.reader import VideoReader
 from david_cli.video.streams import OutputPlan, default_target, plan_output
-from david_cli.video.writer import STEM_LENGTH
 
 STEP_INTERVAL = 0.2
 """Least seconds between two `Step` messages."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
@@ -22,9 +23,10 @@ from david_cli.video.alpha import decoder_of, has_alpha
 from david_cli.video.frame import ChromaLocation, VideoInfo
 from david_cli.video.pipes import Y4M, Pipe
 from david_cli.video.source import chroma_location, find_video, open_source, reason
-from david_cli.video.timeline import ContinuousClock
+from david_cli.video.timeline import ContinuousClock, Outliers
 from david_cli.video.y4m import Y4mHeader
 
+_TS_DISCONT: int = Flags.ts_discont.value  # type: ignore[assignment]  # the stubs are wrong
 _DAMAGE = (av.FFmpegError, ValueError)  # what demuxing and decoding raise on damaged data
 
 
@@ -41,6 +43,8 @@ class Decoding:
     """Where the headers say that chroma sits."""
     clock: ContinuousClock
     """On which the times of all packets are."""
+    outliers: Outliers
+    """Packets whose times were damaged, where a container is known for that."""
     ended: bool
     """No more pictures are wanted, or none can come; packets of other streams may still."""
     damage: str | None
@@ -90,9 +94,19 @@ class Decoding:
             self.damage = damage
         self.ended = True
 
+    @property
+    def may_restart(self) -> bool:
+        """Whether this is a transport or program stream, whose clock may."""
+        return bool(self.container.format.flags & _TS_DISCONT)
+
+    @property
+    def has_one_clock(self) -> bool:
+        """Whether no clock restarted so far, and no time was damaged."""
+        return not (self.clock.restarts or self.outliers.count)
+
     def packets(self) -> Iterator[Packet[Stream]]:
         """All packets, on one continuous clock, up to the first error."""
-        packets = self.container.demux()
+        packets, damage = self.container.demux(), None
         while True:
             with self._lock:
                 if self._closed:
@@ -100,12 +114,25 @@ class Decoding:
                 try:
                     packet = next(packets, None)
                 except _DAMAGE as err:
-                    self.end(reason(err))
-                    return
+                    packet, damage = None, reason(err)
+                settled = self._settled(packet)
+            yield from settled
             if packet is None:
-                return
-            self.clock.join(packet, self.stream.index)
-            yield packet
+                break
+        if damage is not None:
+            self.end(damage)
+
+    def _settled(self, packet: Packet[Stream] | None) -> list[Packet[Stream]]:
+        """Packets that may go on now, at their places on the clock; None: there are no more."""
+        if packet is None:
+            settled = self.outliers.rest()
+        elif self.may_restart:
+            settled = self.outliers.settle(packet, self.stream.index)
+        else:
+            settled = [packet]
+        for each in settled:
+            self.clock.join(each, self.stream.index)
+        return settled
 
     def pictures(self, packet: Packet[Stream]) -> list[VideoFrame]:
         """What the decoder gives for a packet of the video; nothing where it fails."""
@@ -135,6 +162,7 @@ class Decoding:
 
     def _reset(self) -> None:
         self.clock = ContinuousClock()
+        self.outliers = Outliers()
         self._decoder = None  # chosen by the first packet
         self.ended = False
         self.damage = None

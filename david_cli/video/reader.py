@@ -7,6 +7,7 @@ exception, none more and none less, in planar formats. Nothing is held but the p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -154,8 +155,8 @@ class VideoReader:
     @property
     def has_clean_times(self) -> bool:
         """Whether every frame so far came with a time of its own that needed no repair."""
-        timeline, restarts = self._framing.timeline, self._decoding.clock.restarts
-        return not (timeline.invented or timeline.moved or restarts)
+        timeline = self._framing.timeline
+        return self._decoding.has_one_clock and not (timeline.invented or timeline.moved)
 
     @property
     def deinterlaces(self) -> bool:
@@ -168,6 +169,8 @@ class VideoReader:
         lines = self._framing.timeline.warnings()
         if restarts := self._decoding.clock.restarts:
             lines.append(f"restarts of the source's clock: {restarts}; the parts were joined")
+        if damaged := self._decoding.outliers.count:
+            lines.append(f"packets with damaged times: {damaged}; their neighbours gave them")
         lines += self.repairs.lines(deinterlaced=self.deinterlaces)
         return lines
 
@@ -208,9 +211,10 @@ class VideoReader:
         """Go to a key frame at or before `start`; to the beginning where there is no other way.
 
         Only what is decoded from a key frame on is right, so a place is taken only if a key frame
-        that is not after `start` was seen before the first wanted frame.
+        that is not after `start` was seen before the first wanted frame. Where the clock restarts,
+        no place in the file is known by its time.
         """
-        for back in _SEEK_BACK:
+        for back in _SEEK_BACK if self._has_one_clock() else ():
             if self.start <= back or not self._seek(self.start - back):
                 break
             items = self._cut(self._decode())
@@ -223,6 +227,13 @@ class VideoReader:
         self._open(self.info)
         items = self._cut(self._decode())
         return self._from(_until_frame(items), items)
+
+    def _has_one_clock(self) -> bool:
+        """Whether all packets say so; a part is planned only where they do."""
+        if self.part is not None or not self._decoding.may_restart:
+            return True
+        with closing(Decoding(self._source)) as whole:
+            return all(whole.has_one_clock for _ in whole.packets()) and whole.has_one_clock
 
     def _seek(self, time: Fraction) -> bool:
         if not self._decoding.seek(round((self._span.origin + time) / self.time_base)):

@@ -6,15 +6,13 @@ the first frames; where it does not hold, the whole file is decoded.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-import av
-import av.error
-
+from david_cli.video.decoding import Decoding
 from david_cli.video.frame import Frame
 from david_cli.video.reader import VideoReader
-from david_cli.video.timeline import ContinuousClock
 
 _CHECKED = 48
 """Frames that are decoded to see whether packets tell the truth."""
@@ -57,29 +55,20 @@ def scan(reader: VideoReader) -> Scan | None:
 
 
 def _of_packets(reader: VideoReader) -> Scan | None:
-    clock, index = ContinuousClock(), reader.video_stream.index
     times: list[int] = []
     keys: list[int] = []
-    with reader.open_again() as container:
-        packets = container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.error.FFmpegError, ValueError):
-                break  # decoding will end here too
-            if packet is None:
-                break
-            if packet.stream.type == "audio" or packet.stream.index == index:
-                clock.offset(packet.stream.index, packet.dts, packet.duration, packet.time_base)
+    with closing(Decoding(reader.path)) as decoding:
+        index = decoding.stream.index
+        for packet in decoding.packets():
             if packet.stream.index != index or not packet.size or packet.is_discard:
                 continue
-            if packet.pts is None:
+            if packet.pts is None or not decoding.has_one_clock:
                 return None
             times.append(packet.pts)
             if packet.is_keyframe:
                 keys.append(packet.pts)
-    if clock.restarts or len(set(times)) < len(times) or not keys:
-        return None
+        if not decoding.has_one_clock or len(set(times)) < len(times) or not keys:
+            return None
     return Scan(tuple(sorted(times)), tuple(sorted(keys)))
 
 

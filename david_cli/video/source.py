@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from david_cli.errors import InputError
-from david_cli.files import missing
+from david_cli.files import is_there, missing
 from david_cli.video.frame import ChromaLocation, ColorSpec, Frame, Range, StreamInfo, VideoInfo
 from david_cli.video.side_data import display_matrix, turn
 
@@ -29,10 +29,10 @@ def open_source(path: Path) -> InputContainer:
     Raises:
         InputError: missing, a folder, empty, not allowed, or nothing that FFmpeg can demux.
     """
+    if not is_there(path, InputError):
+        raise InputError(missing(path))
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a video, or see 'david batch', 'david frames'")
-    if not path.exists():
-        raise InputError(missing(path))
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: is empty (0 bytes); copy or record it again")
     av.logging.set_level(None)  # FFmpeg's log through Python's has deadlocked (PyAV #751)

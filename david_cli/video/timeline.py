@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 RESET = Fraction(1)
 """Seconds that decoding times must fall back for the clock to count as restarted."""
+_FAR = Fraction(60)
+"""Seconds by which a stream's last packet must be off for its time to be wrong."""
+_HELD = 8
+"""Packets after which a leap is believed."""
 
 
 class Timeline:
@@ -123,3 +127,77 @@ class ContinuousClock:
     def follow(self, leader: int, time_base: Fraction) -> int:
         """Ticks to add for a stream with sparse packets: those of the part the leader is in."""
         return round(self._offsets[self._part.get(leader, 0)] / time_base)
+
+
+class Outliers:
+    """Finds packets with damaged times: they leap away from their stream, which then comes back.
+
+    One wrong bit in a transport stream does that. Taken for a restart of the clock it would move
+    all of its stream that comes later. Packets that leap, to or fro, are held back: where the
+    stream soon goes on from before the leap, those held lose their times, else they keep them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Packets that lost their times."""
+        self._end: dict[int, tuple[Fraction, Fraction]] = {}  # stream -> last dts, its end
+        self._held: dict[int, list[Packet[Stream]]] = {}
+
+    def settle(self, packet: Packet[Stream], video: int) -> list[Packet[Stream]]:
+        """What may go on, now that this packet is known; packets of a stream keep their order.
+
+        Streams with sparse packets wait with the one of index `video`, as `ContinuousClock` has
+        them follow it.
+        """
+        index = packet.stream.index
+        if packet.stream.type != "audio" and index != video:
+            return self._behind(video, packet)
+        if not packet.size:  # the end of the stream
+            return [*self._last_of(index), packet]
+        if packet.dts is None:
+            return self._behind(index, packet)
+        span = _span(packet)
+        if index not in self._end or _follows(span, self._end[index]):
+            self._end[index] = span
+            return [*self._without_times(index), packet]
+        held = self._held.setdefault(index, [])
+        held.append(packet)
+        if len(held) < _HELD:
+            return []
+        self._end[index] = span
+        return self._held.pop(index)
+
+    def rest(self) -> list[Packet[Stream]]:
+        """What is still held, after the last packet of all."""
+        return [packet for index in tuple(self._held) for packet in self._last_of(index)]
+
+    def _behind(self, index: int, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        if index not in self._held:
+            return [packet]
+        self._held[index].append(packet)
+        return []
+
+    def _last_of(self, index: int) -> list[Packet[Stream]]:
+        held = self._held.get(index, [])
+        if len(held) == 1 and abs(_span(held[0])[0] - self._end[index][1]) > _FAR:
+            return self._without_times(index)
+        return self._held.pop(index, [])
+
+    def _without_times(self, index: int) -> list[Packet[Stream]]:
+        held = self._held.pop(index, [])
+        for packet in held:
+            if packet.stream.index == index:
+                self.count += 1
+                packet.pts = packet.dts = None
+        return held
+
+
+def _span(packet: Packet[Stream]) -> tuple[Fraction, Fraction]:
+    """dts of a packet that has one, and its end, in seconds."""
+    assert packet.dts is not None
+    at = packet.dts * packet.time_base
+    return at, at + (packet.duration or 0) * packet.time_base
+
+
+def _follows(span: tuple[Fraction, Fraction], before: tuple[Fraction, Fraction]) -> bool:
+    return before[0] - RESET <= span[0] <= before[1] + RESET

@@ -72,7 +72,9 @@ def _track(c: Comparison, index: int, before: Track, found: int, after: Track) -
         before.backwards or c.listed(rf"stream {index}: .* left out")
     ):
         gone = len(before.packets) - len(after.packets)
-        losses.append(f"{gone} of {kept} left out, whose times the container does not take")
+        hidden = c.listed(rf"stream {index}: .* does not play")
+        why = "which the source hides" if hidden else "whose times the container does not take"
+        losses.append(f"{gone} of {kept} left out, {why}")
     elif _same_decoded(c, index, found):
         kept = "samples the same when decoded; the container wants other packets"
         problems += _packet_times(c, before, after)

@@ -21,7 +21,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from david_cli.errors import OutputError, PipeClosed
-from david_cli.files import no_folder_for, publish
+from david_cli.files import STEM_LENGTH, is_there, no_folder_for, publish
+from david_cli.video.copied import StreamCopy
 from david_cli.video.frame import Frame
 from david_cli.video.pipes import STANDARD, Y4M, StandardOutput
 from david_cli.video.reader import VideoReader
@@ -37,9 +38,6 @@ from david_cli.video.trial import (
     video_time_base,
 )
 from david_cli.video.y4m import Y4mFile
-
-STEM_LENGTH = 40
-"""Characters of the target's name in the temporary one; names end at 255 bytes."""
 
 
 class VideoWriter:
@@ -64,7 +62,7 @@ class VideoWriter:
         self._place = place(reader.info.sample_aspect_ratio)
         self._output: OutputContainer | None = None
         self._video: VideoTrack
-        self._copies: dict[int, _Copy] = {}
+        self._copies: dict[int, StreamCopy] = {}
         self._waiting: list[Packet[Stream]] = []  # that came before the first frame
         self._shift = Fraction(0)
         self._time_base = Fraction(1)
@@ -127,6 +125,12 @@ class VideoWriter:
                 output.close()
         self._place.drop()
 
+    def forsake(self) -> None:
+        """As `abort`, where a thread may still be writing: only the file's name goes."""
+        if isinstance(self._place, _File):
+            with contextlib.suppress(OSError):
+                self._place.part.unlink(missing_ok=True)
+
     def interrupt(self) -> None:
         """Let a thread that waits for the reader of standard output go on, and fail."""
         if isinstance(self._place, StandardOutput):
@@ -187,7 +191,7 @@ class VideoWriter:
                 first = plan.sample.packets.get(source.index, ())
                 stream = add_copy(output, source, first)
                 if stream is not None:
-                    self._copies[source.index] = _Copy(stream)
+                    self._copies[source.index] = StreamCopy(stream, plan.container)
         output.metadata.update(look.metadata)
         output.set_chapters(list(look.chapters))  # type: ignore[arg-type]
 
@@ -222,12 +226,13 @@ class VideoWriter:
         copy = self._copies.get(packet.stream_index)
         if copy is None:
             return  # cover art, written with the header
-        if copy.place(packet, self._shift):
-            try:
-                self._output.mux(packet)
-            except ValueError as err:  # the muxer rejects this packet, not the file
-                copy.rejected = copy.rejected or reason(err)
-                copy.dropped += 1
+        for each in copy.shown(packet):
+            if copy.place(each, self._shift):
+                try:
+                    self._output.mux(each)
+                except ValueError as err:  # the muxer rejects this packet, not the file
+                    copy.rejected = copy.rejected or reason(err)
+                    copy.dropped += 1
 
     def _check(self) -> None:
         """Nothing lost: one packet per frame went in, and as many are in the file."""
@@ -249,9 +254,15 @@ class VideoWriter:
                 f"{self._bumped} frames moved: the container's clock has no place for their times"
             )
         for index, copy in self._copies.items():
+            copy.end()
             if copy.dropped:
-                why = f" ({copy.rejected})" if copy.rejected else ": their times go backwards"
+                why = f" ({copy.rejected})" if copy.rejected else ": their times do not increase"
                 self.warnings.append(f"stream {index}: {copy.dropped} packets left out{why}")
+            if copy.hidden:
+                self.warnings.append(
+                    f"stream {index}: {copy.hidden} packets left out: the source does not play "
+                    "them, and only .mp4 and .mov can hide them"
+                )
 
 
 class _File:
@@ -292,50 +303,12 @@ class _File:
             self._y4m.close()
 
 
-class _Copy:
-    """A stream whose packets are copied, and how far it has come."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.dropped = 0
-        self.rejected = ""
-        self._last_dts: int | None = None
-        self._end = 0  # of the last packet, in units of the source
-
-    def place(self, packet: Packet[Stream], shift: Fraction) -> bool:
-        """Move a packet to the output stream's clock; False where it would run backwards."""
-        pts, dts = self._times(packet)
-        source, target = packet.time_base, self.stream.time_base
-        assert target is not None  # the header is written
-        packet.pts = round((pts * source - shift) / target)
-        packet.dts = round((dts * source - shift) / target)
-        packet.duration = round((packet.duration or 0) * source / target)
-        packet.time_base = target
-        packet.stream = self.stream
-        if self._last_dts is not None and packet.dts < self._last_dts:
-            self.dropped += 1
-            return False
-        if packet.dts == self._last_dts and self.stream.type in ("audio", "video"):
-            self.dropped += 1
-            return False
-        self._last_dts = packet.dts
-        return True
-
-    def _times(self, packet: Packet[Stream]) -> tuple[int, int]:
-        """pts and dts; where the source leaves one out, the other stands in for it."""
-        time = packet.dts if packet.pts is None else packet.pts
-        if time is None:
-            time = self._end
-        self._end = time + (packet.duration or 0)
-        return time, time if packet.dts is None else packet.dts
-
-
 def _claim(target: Path) -> Path:
     """A new empty file beside the target, hidden, of a name nobody has."""
     folder = target.parent
-    if not folder.is_dir():
+    if not is_there(folder, OutputError) or not folder.is_dir():
         raise no_folder_for(target)
-    if target.is_dir():
+    if is_there(target, OutputError) and target.is_dir():
         raise OutputError(f"{target}: is a folder; give a file name with -o")
     name = f".{target.stem[:STEM_LENGTH]}.{secrets.token_hex(4)}.part{target.suffix}"
     part = folder / name

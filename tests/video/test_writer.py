@@ -485,7 +485,7 @@ def test_packets_whose_time_runs_back_are_left_out_and_counted(tmp_path: Path) -
                 item.pts = item.dts = 0
             writer.mux(item)
         writer.finish()
-    assert writer.warnings == ["stream 1: 1 packets left out: their times go backwards"]
+    assert writer.warnings == ["stream 1: 1 packets left out: their times do not increase"]
     assert len(read(tmp_path / "out.mp4").stream("audio")) == packets - 1
 
 
@@ -513,3 +513,17 @@ def test_times_never_repeat_in_a_container_of_fixed_rate(tmp_path: Path) -> None
     before, after = read(source), read(plan.target)
     assert same_planes(before.frames, after.frames)
     assert before.times == after.times and all(a < b for a, b in pairwise(after.times))
+
+
+def test_a_forsaken_file_has_no_name_any_more(tmp_path: Path) -> None:
+    """Stopped for the second time, while a thread may still be writing."""
+    source = make_clip(tmp_path / "in.mkv", Clip())
+    with VideoReader(source) as reader:
+        writer = VideoWriter(plan_output(reader, tmp_path / "out.mp4", EncodeOptions()), reader)
+        for item in reader.items():
+            if isinstance(item, Frame):
+                writer.write(item)
+        assert len(list(tmp_path.iterdir())) == 2
+        writer.forsake()
+        assert list(tmp_path.iterdir()) == [source]
+        writer.abort()
