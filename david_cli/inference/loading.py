@@ -16,7 +16,7 @@ from david_cli.inference.device import (
 )
 from david_cli.inference.engine import Network
 from david_cli.network.fast import is_fast
-from david_cli.network.shipped import DEFAULT_OVERLAP
+from david_cli.network.shipped import AUTO, DEFAULT_OVERLAP
 from david_cli.network.weights import load_network
 
 
@@ -33,8 +33,7 @@ def load_deblurrer(
     """Load a model, ready to run.
 
     Args:
-        model: a shipped name, a weights file, or ``auto``: ``david`` on a GPU, ``david-lite`` on a
-            CPU.
+        model: a shipped name, a weights file, or ``auto``: the shipped one that measures best.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first GPU, else the CPU.
         precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: what the device is fast in, see
             `resolve_precision`.
@@ -50,7 +49,7 @@ def load_deblurrer(
         ModelError: the model is unknown or damaged.
     """
     if model == "auto":
-        model = "david-lite" if resolve_device(device).type == "cpu" else "david"
+        model = AUTO
     return prepare_deblurrer(
         load_network(model),
         device=device,

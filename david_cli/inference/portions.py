@@ -17,7 +17,7 @@ from torch import Tensor
 from david_cli.errors import DeviceError
 from david_cli.inference.engine import Engine
 from david_cli.inference.memory import halved_tile, is_out_of_memory, release_cached
-from david_cli.inference.tiling import Area, TileGrid, run_tiles, tile_grid
+from david_cli.inference.tiling import Area, TileGrid, run_tiles, smallest_tile, tile_grid
 
 
 class Portions:
@@ -103,7 +103,8 @@ class Portions:
     def _grid(self, height: int, width: int, tile: int) -> TileGrid:
         if not tile or (self.by_area and height * width <= tile * tile):
             tile = max(height, width)
-        return tile_grid(height, width, tile, min(self.overlap, tile // 2), self.stride)
+        fits = tile >= smallest_tile(self.overlap, self.stride)  # not if memory ran out
+        return tile_grid(height, width, tile, self.overlap if fits else tile // 2, self.stride)
 
     def _shrink(self, batch: int, tile: int, longest: int) -> bool:
         """Choose less than what memory did not hold, and tell whether that is a smaller tile.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from david_cli.network.david import Attention, Branch, David, DavidConfig, InternalAttention
+from david_cli.network.widen import widen
 
-SHARED = ("frames", "widths", "unshuffle", "block", "down", "skip", "leak")
+SHARED = ("frames", "unshuffle", "block", "down", "skip", "leak")
 """Settings that parts and whole must have in common."""
 ATTENTION = ("modules", "attention_widths", "softmax")
 """Settings that must agree, too, for external attention to be taken over."""
@@ -22,7 +24,8 @@ def assemble(sources: Sequence[David], config: DavidConfig) -> David:
     Args:
         sources: one network that starts every module; or one per module; or, for a single module,
             one per branch, each of as many frames (phase 1 of section 4.1: each branch alone).
-        config: what to build; equal to the sources in all but branches, modules and attention.
+        config: what to build; equal to the sources in all but branches, modules and attention, and
+            in widths, which may be larger: narrower sources are widened first.
 
     Returns:
         A model whose modules are copies of trained ones with the same branches. Other modules start
@@ -35,9 +38,10 @@ def assemble(sources: Sequence[David], config: DavidConfig) -> David:
         ValueError: the configurations do not fit each other.
     """
     if any(getattr(s.config, name) != getattr(config, name) for s in sources for name in SHARED):
-        raise ValueError("the trained parts and the model to assemble differ in width or layout")
+        raise ValueError("the trained parts and the model to assemble differ in layout")
     if max(config.branches) != config.branches[-1]:
         raise ValueError("the widest branch must be the last one, where the attention starts")
+    sources = [_as_wide(source, config) for source in sources]
     model = David(config)
     if config.modules == 1 and len(sources) == len(config.branches) > 1:
         _fill_by_branch(model.levels()[0], sources)
@@ -67,6 +71,13 @@ def slice_branch(state: dict[str, Tensor], trained: int, wanted: int) -> dict[st
     weight = state[first].reshape(out, trained, stacked // trained, 3, 3)
     start = (trained - wanted) // 2
     return {**state, first: weight[:, start : start + wanted].flatten(1, 2)}
+
+
+def _as_wide(source: David, config: DavidConfig) -> David:
+    """``source`` with branches as wide as those to assemble; its attention stays as it is."""
+    if source.config.widths == config.widths:
+        return source
+    return widen(source, replace(source.config, widths=config.widths))
 
 
 def _fill_by_branch(module: InternalAttention, sources: Sequence[David]) -> None:

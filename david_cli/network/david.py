@@ -120,7 +120,7 @@ DAVID_LITE = replace(
     DAVID,
     modules=1,
     branches=(7,),
-    widths=(24, 48, 96, 128),
+    widths=(32, 64, 96, 128),
     attention_widths=(24, 48, 96),
 )
 """The shipped ``david-lite``: the Single configuration, one 7-frame branch, wider than david's."""
@@ -260,7 +260,8 @@ class Attention(nn.Module):
         logits = F.pixel_shuffle(self.unet(_channels_last(window.flatten(1, 2))), self.unshuffle)
         if not self.softmax:
             return logits
-        return logits.float().softmax(1).to(logits.dtype)  # exp overflows in half precision
+        maps = logits.float().softmax(1)  # exp overflows in half precision
+        return maps.to(window.dtype)  # not to autocast's, in which they would not sum to 1
 
 
 class InternalAttention(nn.Module):

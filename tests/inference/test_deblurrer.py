@@ -126,7 +126,7 @@ class TestTiles:
         assert change > 1e-5
         assert (tiled - whole).square().mean() < 1e-3 * change
 
-    @pytest.mark.parametrize(("tile", "overlap"), [(-1, 16), (8, 0), (31, 0), (100, 64), (64, -1)])
+    @pytest.mark.parametrize(("tile", "overlap"), [(-1, 16), (8, 0), (31, 0), (90, 64), (64, -1)])
     def test_impossible_tiles(self, tile: int, overlap: int) -> None:
         with pytest.raises(UsageError, match=r"choose"):
             make(centre, tile=tile, overlap=overlap)
@@ -405,9 +405,9 @@ class TestLoading:
         tolerance = 0 if tile == 0 else 1e-6  # of blending
         assert (deblurrer(window) - window[:, 3]).abs().max() <= tolerance
 
-    def test_auto_tile_holds_at_least_twice_the_overlap(self, weights: Path) -> None:
+    def test_auto_tile_is_half_as_long_again_as_the_overlap(self, weights: Path) -> None:
         deblurrer = load_deblurrer(weights, device="cpu", overlap=1000)
-        assert deblurrer.tile >= 2000
+        assert deblurrer.tile >= 1500
 
     @pytest.mark.parametrize(
         ("settings", "error", "message"),
@@ -417,7 +417,7 @@ class TestLoading:
             ({"precision": "int8"}, UsageError, "no precision is called 'int8'"),
             ({"tile": "huge"}, UsageError, "tile of huge"),
             ({"tile": -5}, UsageError, "tile of -5"),
-            ({"tile": 64}, UsageError, "at least 256"),
+            ({"tile": 64}, UsageError, "at least 240"),
             ({"model": "davina"}, ModelError, "davina"),
         ],
     )

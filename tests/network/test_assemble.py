@@ -98,6 +98,6 @@ def test_modules_and_external_attention_may_come_from_different_models() -> None
     assert torch.equal(model.external.unet.last.weight, external.external.unet.last.weight)
 
 
-def test_assembling_refuses_another_width() -> None:
-    with pytest.raises(ValueError, match="width"):
-        assemble([David(SINGLE)], replace(TINY, widths=(4, 6, 10)))
+def test_assembling_refuses_a_narrower_model() -> None:
+    with pytest.raises(ValueError, match="cannot be widened"):
+        assemble([David(SINGLE)], replace(TINY, widths=(4, 5, 8)))
