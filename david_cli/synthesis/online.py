@@ -8,8 +8,9 @@ on the CPU, so that no step waits for the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from david_cli.synthesis.camera import (
     BLOB_CELLS,
+    MotionRange,
     PathChance,
     camera_path,
     enlarge,
@@ -37,6 +39,8 @@ from david_cli.synthesis.exposure import (
 from david_cli.synthesis.settings import SampleSettings
 from david_cli.synthesis.textures import Textures
 
+LIGHT = 0.12
+"""Strength of the samples with light blur."""
 PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
 """Pixels of sub-frames rendered at once: what fits the CPU's cache, or some GB on a GPU."""
 
@@ -73,6 +77,8 @@ def render_batch(
     seed: int,
     indices: Tensor,
     device: torch.device | str,
+    *,
+    light_share: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Samples ``indices`` of the endless pack with this seed.
 
@@ -82,6 +88,8 @@ def render_batch(
         seed: which endless pack.
         indices: (B,) int64 numbers of the samples, any order.
         device: where to render.
+        light_share: of samples that move at `LIGHT` times the speeds of ``settings.scene``,
+            whatever ``settings.strength``: without them a network forgets to leave sharp frames be.
 
     Returns:
         blurry (B, T, 3, S, S) and sharp (B, 3, S, S), float32 on ``device`` in [0, 1] in steps of
@@ -89,6 +97,13 @@ def render_batch(
     """
     T, S = settings.frames, settings.size
     chances, draws = _draw(textures, settings, seed, indices.cpu())
+    light = draws.uniform() < light_share  # after all else: the other samples stay what they are
+    slowed = LIGHT / settings.strength
+    chances = replace(
+        chances,
+        camera=_slowed(chances.camera, settings.moving_scene.camera, slowed, light),
+        layer=_slowed(chances.layer, settings.moving_scene.layer, slowed, light),
+    )
     blurry = torch.empty(len(indices), T, 3, S, S, device=device)
     sharp = torch.empty(len(indices), 3, S, S, device=device)
     for rows in _groups(settings, chances, torch.device(device).type):
@@ -133,6 +148,12 @@ def _draw(
         quality=QUALITIES[0] + draws.below(QUALITIES[1] - QUALITIES[0] + 1),
     )
     return chances, draws
+
+
+def _slowed(path: PathChance, motion: MotionRange, factor: float, which: Tensor) -> PathChance:
+    """Some of the paths at ``factor`` times their speeds, which are log-uniform."""
+    span = math.log(motion.fastest / motion.slowest)
+    return replace(path, speed=torch.where(which, path.speed + math.log(factor) / span, path.speed))
 
 
 def _draw_path(draws: Draws) -> PathChance:

@@ -79,7 +79,13 @@ def folder_of_textures(folders: Sequence[Path]) -> Path | None:
 
 
 def draw_batch(
-    source: Source, config: TrainConfig, step: int, *, rank: int = 0, world: int = 1
+    source: Source,
+    config: TrainConfig,
+    step: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | str = "cpu",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The batch of one step: random crops, flips, quarter turns and time reversals.
 
@@ -89,6 +95,7 @@ def draw_batch(
         step: which batch.
         rank: of ``world`` processes, each of which takes every ``world``-th sample of the batch.
         world: number of processes.
+        device: where the batch is wanted; samples of packs go there as bytes.
 
     Returns:
         (B, T, 3, crop, crop) blurry and (B, 3, crop, crop) sharp, float32 in [0, 1]; (B,) levels.
@@ -102,7 +109,13 @@ def draw_batch(
     else:
         blurry, sharp, level = _pick(source, config, numbers)
     turns = Draws(config.seed, -1 - numbers).below(16)  # a stream of its own, beside the sample's
-    return *_turned(blurry, sharp, turns.to(blurry.device)), level
+    blurry, sharp = _turned(blurry.to(device), sharp.to(device), turns.to(device))
+    return as_float(blurry), as_float(sharp), level.to(device)
+
+
+def as_float(picture: Tensor) -> Tensor:
+    """Bytes as float32 in [0, 1]; what is float32 already, as it is."""
+    return picture.float().div_(255) if picture.dtype == torch.uint8 else picture
 
 
 def settings_of_scenes(config: TrainConfig, frames: int) -> SampleSettings:
@@ -121,7 +134,9 @@ def settings_of_scenes(config: TrainConfig, frames: int) -> SampleSettings:
 def _render(scenes: Scenes, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     settings = settings_of_scenes(config, scenes.frames)
     device = scenes.textures.pictures.device
-    return render_batch(scenes.textures, settings, config.seed, numbers, device)
+    return render_batch(
+        scenes.textures, settings, config.seed, numbers, device, light_share=config.light_share
+    )
 
 
 def _pick(pack: Pack, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,8 +154,7 @@ def _pick(pack: Pack, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Ten
         area = (..., slice(top, top + crop), slice(left, left + crop))
         blurry.append(pack.blurry[row][area])
         sharp.append(pack.sharp[row][area])
-    windows, truths = (torch.stack(part).float().div_(255) for part in (blurry, sharp))
-    return windows, truths, pack.level[rows]
+    return torch.stack(blurry), torch.stack(sharp), pack.level[rows]
 
 
 def _turned(blurry: Tensor, sharp: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:

@@ -88,10 +88,12 @@ class RunState:
         self.network.load_state_dict(_under("network.", tensors))
         for name, value in _under("average.", tensors).items():
             self.average[name].copy_(value)
+        # only a fused step counts on the device; any other would wait for it to read the count
+        clock = None if self.optimizer.defaults.get("fused") else "cpu"
         for name, parameter in self.moving.items():
             state = _under(f"optimizer.{name}.", tensors)
             self.optimizer.state[parameter] = {  # in the parameter's own layout, as Adam's are
-                k: v.to(parameter.device) if k == "step" else torch.empty_like(parameter).copy_(v)
+                k: v.to(clock or parameter.device) if k == "step" else _like(parameter, v)
                 for k, v in state.items()
             }
         scale = {k: v.item() for k, v in _under("scaler.", tensors).items()}
@@ -102,6 +104,10 @@ class RunState:
         for i in range(torch.cuda.device_count()):
             if f"rng.cuda.{i}" in tensors:
                 torch.cuda.set_rng_state(tensors[f"rng.cuda.{i}"], i)
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    return torch.empty_like(parameter).copy_(value)
 
 
 def saved_step(path: Path) -> int:

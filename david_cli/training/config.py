@@ -31,6 +31,8 @@ class TrainConfig:
     """Edge length of the training crops in pixels."""
     strength: float = 1.0
     """Factor on the speeds of samples that are rendered while training; packs have their own."""
+    light_share: float = 0.0
+    """Share of rendered samples with light blur, whatever `strength` says."""
     linear_share: float = 0.3
     """Share of rendered samples that average light instead of code values."""
     noise_share: float = 0.12
@@ -78,7 +80,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in (*self.betas, self.ema)):
             raise ValueError("betas are two numbers from 0 to below 1, ema is one")
-        for name in ("linear_share", "noise_share", "compression_share"):
+        for name in ("light_share", "linear_share", "noise_share", "compression_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.levels is not None and not all(n % 2 and n > 0 for n in self.levels or (0,)):

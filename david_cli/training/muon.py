@@ -99,11 +99,15 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = _QUINTIC
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
-    if x.is_cuda:
-        x = x.bfloat16()  # the iteration forgives it
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    # x becomes (a + b G + c G G) x again and again, with G = x x^T: of that only G is followed,
+    # which is small, and what x is to be multiplied with in the end
+    gram = x @ x.mT
+    product = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = (x if wide else x.mT).to(matrices.dtype)
-    return found
+        factor = torch.baddbmm(b * gram, gram, gram, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    found: Tensor = product @ x
+    return found if wide else found.mT

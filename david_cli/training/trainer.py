@@ -87,7 +87,7 @@ def train(
         lr = learning_rate(config, step)
         for group in run.optimizer.param_groups:
             group["lr"] = lr
-        batch = (t.to(device) for t in draw_batch(source, config, step, rank=rank, world=world))
+        batch = draw_batch(source, config, step, rank=rank, world=world, device=device)
         figures = train_step(run, config, step, *batch)
         if not figures.isfinite().all():
             raise DavidError(_broken(checkpoint, step, figures[0].item()))

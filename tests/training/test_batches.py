@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from david_cli.errors import InputError
+from david_cli.synthesis.online import LIGHT
 from david_cli.synthesis.packs import Pack
 from david_cli.synthesis.textures import FILE, Textures
 from david_cli.training.batches import Scenes, draw_batch, read_source
@@ -86,6 +87,18 @@ def test_stronger_motion_blurs_more(scenes: Scenes) -> None:
         return (blurry[:, 3] - sharp).square().mean().item()
 
     assert error(0.2) < 0.5 * error(1.0)
+
+
+def test_light_samples_are_those_of_little_strength(scenes: Scenes) -> None:
+    config = replace(QUICK, batch=16, strength=2.0)
+    light, _, _ = draw_batch(scenes, replace(config, light_share=1.0), 0)
+    weak, _, _ = draw_batch(scenes, replace(config, strength=LIGHT), 0)
+    strong, _, _ = draw_batch(scenes, config, 0)
+    assert torch.allclose(light, weak, atol=2 / 255)
+    some, _, _ = draw_batch(scenes, replace(config, light_share=0.5), 0)
+    is_light = (some == light).flatten(1).all(1)
+    assert 2 < is_light.sum() < 14
+    assert torch.equal(some[~is_light], strong[~is_light])
 
 
 def test_packs_and_textures_do_not_mix(tmp_path: Path) -> None:

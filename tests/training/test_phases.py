@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from david_cli.errors import InputError
-from david_cli.network.david import David
+from david_cli.network.david import David, DavidConfig
 from david_cli.network.weights import load_network, read_info
 from david_cli.synthesis.packs import Pack, Sample, open_pack, write_shard
 from david_cli.training.phases import (
@@ -196,13 +196,22 @@ def test_a_module_takes_each_branch_from_its_own_phase(
         assert all(torch.equal(v, theirs[k]) for k, v in branch.state_dict().items())
 
 
-def test_parts_of_another_width_are_refused(
+def test_a_phase_may_be_wider_than_what_it_starts_from_but_not_narrower(
     recipe: Recipe, pack_folder: Path, tmp_path: Path
 ) -> None:
-    run_recipe(recipe, [pack_folder], tmp_path / "run", only=["branch"])
-    network = replace(recipe.phases[1].network, widths=(4, 6, 10))  # type: ignore[type-var]
-    with pytest.raises(InputError, match=r"phase three, start branch: .*width"):
-        starting_point(replace(recipe.phases[1], network=network), recipe, tmp_path / "run")
+    phase, run = recipe.phases[1], tmp_path / "run"
+    run_recipe(recipe, [pack_folder], run, only=["branch"])
+    assert isinstance(phase.network, DavidConfig)
+    narrow = starting_point(phase, recipe, run)
+    wider = replace(phase, network=replace(phase.network, widths=(5, 7, 9)))
+    window = torch.rand(1, phase.network.frames, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            starting_point(wider, recipe, run)(window), narrow(window), atol=1e-5, rtol=0
+        )
+    narrower = replace(phase, network=replace(phase.network, widths=(4, 5, 8)))
+    with pytest.raises(InputError, match=r"phase three, start branch: .*cannot be widened"):
+        starting_point(narrower, recipe, run)
 
 
 def test_minutes_are_turned_into_steps_once(
