@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .DEFAULT_GOAL := check
-.PHONY: check check-all format format-check lint types imports test test-all robust
+.PHONY: check check-all format format-check lint types imports test test-all robust startup
 
 check: format-check lint types imports test
 
@@ -33,3 +33,7 @@ test-all:
 # Every file of a folder of awkward videos, one row each; says so and stops where there is none.
 robust:
 	$(PYTHON) -m tests.robust
+
+# Processor time of `david --help` against that of what it imports.
+startup:
+	$(PYTHON) -m tests.startup
