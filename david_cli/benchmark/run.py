@@ -20,6 +20,7 @@ from david_cli.benchmark.profiling import profile_case
 from david_cli.benchmark.results import SIZES, Case, CaseResult, Ladder, Profile, Report
 from david_cli.errors import DavidError, DeviceError
 from david_cli.inference.device import resolve_device, resolve_engine, resolve_precision
+from david_cli.network.shipped import AUTO
 
 QUIET_PROFILER = ("KINETO_LOG_LEVEL", "6")
 """Environment of a process whose profiler tells nobody that it begins and ends."""
@@ -112,10 +113,9 @@ def run_memory(lengths: tuple[Length, ...], tell: Tell) -> Report:
     return Report(machine=this_machine(resolve_device("cpu")), memory=measure_memory(lengths, tell))
 
 
-def default_models(device: str, *, quick: bool) -> tuple[str, ...]:
-    """Both; quickly, the one that the device runs by default."""
-    on_cpu = resolve_device(device).type == "cpu"
-    return (("david-lite",) if on_cpu else ("david",)) if quick else ("david-lite", "david")
+def default_models(*, quick: bool) -> tuple[str, ...]:
+    """Both; quickly, the one that runs by default."""
+    return (AUTO,) if quick else ("david-lite", "david")
 
 
 def default_sizes(device: str, *, quick: bool) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def batch(
                 view.over(facts, work.events.spared())
                 if not (as_json or quiet or progress == "json"):
                     print_table(work.outcomes)
-                _deliver(facts, report, as_json=as_json)
+            _deliver(facts, report, as_json=as_json)
     if facts["failed"]:
         raise typer.Exit(SOME_FAILED)
 
@@ -218,7 +218,7 @@ def _run(
     def arrivals() -> list[Order]:
         assert folders is not None
         taken: list[Order] = []
-        for clip in folders.arrivals():
+        for clip in folders.arrivals(work.in_hand):
             orders, settled = work.take([clip], refuse=False)
             view.begin(orders, settled)
             taken += orders

@@ -122,7 +122,7 @@ def bench(
 
     Prints Markdown: the rates of matrix products, convolutions and copies; each model from end to
     end; the network alone beside its own convolutions; each stage alone. The clip is made on the
-    spot. Times are those of the quickest run, so other work on the machine spoils little; a few
+    spot. Times are those of the quickest run; other work on the machine spoils ratios, so a few
     minutes without any are best.
 
     [bold]Examples[/bold]
@@ -176,7 +176,7 @@ def _plan(
     from david_cli.benchmark.run import Plan, default_models, default_sizes
 
     return Plan(
-        models=tuple(model or default_models(device, quick=quick)),
+        models=tuple(model or default_models(quick=quick)),
         sizes=_parse_sizes(size) or default_sizes(device, quick=quick),
         precisions=tuple(precision.split(",")),
         engines=tuple(engine.split(",")),

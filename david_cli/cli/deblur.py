@@ -170,6 +170,8 @@ def deblur(
             elif work is not None:
                 report = run_with_view(work, deblurrer, view, verify=verify)
             else:
+                if len(shared) > 1:
+                    _use_all_cores(deblurrer)
                 report = deblur_video(
                     given,
                     plan,
@@ -224,6 +226,17 @@ def _shared(devices: str | None, device: str) -> tuple[str, ...]:
     shared = present(parse_devices(devices))
     torch.set_num_threads(threads_each(len(shared)))  # the plan takes that over
     return shared
+
+
+def _use_all_cores(deblurrer: Deblurrer) -> None:
+    """What is done in one piece is done by this process alone."""
+    import torch
+
+    from david_cli.inference.workers import crew_size
+    from david_cli.jobs.devices import threads_each
+
+    torch.set_num_threads(threads_each(1))
+    deblurrer.crew = crew_size(deblurrer.device)
 
 
 def _completed(plan: OutputPlan, job: Callable[[], Job]) -> int | None:

@@ -35,7 +35,7 @@ def doctor(
 
     Configuration, libraries, devices, weights, every encoder, disks, and a small clip deblurred
     from end to end. Made for pasting into a bug report: your home folder appears as ~. The exit
-    code is 0 where all is well (notes and warnings included), else that of the worst problem.
+    code is 0 where all is well (notes and warnings included), else that of the first problem.
 
     [bold]Examples[/bold]
       david doctor

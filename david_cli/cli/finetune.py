@@ -69,6 +69,7 @@ def finetune(
 
     from david_cli.inference.device import resolve_device
     from david_cli.inference.memory import keep_freed_memory
+    from david_cli.network.shipped import AUTO
     from david_cli.tuning.finetune import FinetuneSettings
     from david_cli.tuning.finetune import finetune as tune
 
@@ -76,7 +77,7 @@ def finetune(
     if place.type == "cpu":
         keep_freed_memory()
     if model == "auto":
-        model = "david-lite" if place.type == "cpu" else "david"
+        model = AUTO
     settings = FinetuneSettings(model=model, minutes=minutes, device=place)
     with open_training_view(progress, quiet=quiet) as view:
         facts = {"command": "finetune", "target": str(output), "device": str(place), "model": model}

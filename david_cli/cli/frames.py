@@ -31,7 +31,12 @@ def frames(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Default: DIR.sharp beside DIR."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The folder to write. Default: DIR.sharp beside DIR.",
+        ),
     ] = None,
     yes: options.YesOption = False,
     preset: options.PresetOption = None,

@@ -59,7 +59,7 @@ def describe_model(model: WeightsInfo) -> dict[str, Any]:
         "path": str(model.path),
         "network": kind_of(model.config),
         "parameters": count_parameters(model.config),
-        "gmacs": round(count_gmacs(model.config), 3),
+        "gmacs": count_gmacs(model.config),
         "bytes": model.path.stat().st_size,
         "sha256": checksum(model.path),
         "gain_db": model.gain,

@@ -30,7 +30,7 @@ ModelOption = Annotated[
         show_default=False,
         metavar="NAME",
         help="A name that `david models` lists, or a .safetensors file. "
-        "auto takes david on a GPU and david-lite on a CPU.",
+        "auto takes the one that measures best, david-lite.",
         rich_help_panel=MODEL_PANEL,
         autocompletion=_complete_models,
     ),

@@ -24,10 +24,10 @@ EXIT_CODES = """\
 [bold]Exit codes[/bold]
   0    done
   1    any other failure
-  2    usage: an option that cannot be
+  2    usage: an invalid option or combination
   3    input: missing, damaged, or no picture in it
-  4    output: encoder, container, disk, existing file
-  5    model: unknown, damaged or foreign weights
+  4    output: exists, unwritable, or --verify fails
+  5    model: unknown, damaged, or of another network
   6    device: absent, or out of memory
   7    batch: some of the videos failed
   8    verify: the result is not what its source was

@@ -12,15 +12,16 @@ from david_cli.cli.config_words import Value, suggestion
 from david_cli.errors import UsageError
 
 PRESETS: dict[str, dict[str, Value]] = {
-    # the smaller network on any device, and an encoder in hardware where a trial shows one
+    # the smaller network, and an encoder in hardware where a trial shows one
     "fast": {"model": "david-lite", "encoder": "auto"},
     # what david does by itself; says so above a file that says otherwise
     "balanced": {"model": "auto", "precision": "auto", "encoder": "software"},
-    # the larger network in full precision, and an encoder that takes next to nothing away
-    "best": {"model": "david", "precision": "fp32", "encoder": "software", "crf": "12"},
+    # the network that measures best in full precision, and an encoder that takes next to nothing
+    # away
+    "best": {"model": "auto", "precision": "fp32", "encoder": "software", "crf": "12"},
     # what an archive asks for: every code of the result in an open format, and proof of the rest
     "archive": {
-        "model": "david",
+        "model": "auto",
         "precision": "fp32",
         "encoder": "software",
         "codec": "ffv1",
@@ -29,9 +30,9 @@ PRESETS: dict[str, dict[str, Value]] = {
     },
 }
 ABOUT = {
-    "fast": "the small network everywhere, hardware encoding where it works",
+    "fast": "as david does by itself, with hardware encoding where it works",
     "balanced": "what david does by itself",
-    "best": "the large network in full precision, hardly any loss in the encoder",
+    "best": "the network in full precision, hardly any loss in the encoder",
     "archive": "as best, lossless FFV1, and everything else verified; name a .mkv with -o",
 }
 """Each in a line."""

@@ -10,6 +10,7 @@ with batch.alone(), LocalCrew(devices, settings) as crew, Scheduler(crew, ...) a
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class Batch:
         self.records = Records(wishes.out, wishes.settings)
         self.clips: dict[Path, Clip] = {}
         """By their sources: one that changed is taken again."""
+        self.taken: Counter[Path] = Counter()
+        """How often each source was taken."""
         self.outcomes: list[Outcome] = []
         self._began = time.monotonic()
 
@@ -72,6 +75,7 @@ class Batch:
         Raises:
             UsageError: two clips would have the same result.
         """
+        self.taken.update(clip.source for clip in clips)
         known = {**self.clips, **{clip.source: clip for clip in clips}}
         try:
             check_targets(list(known.values()), self.wishes.out, self.wishes.settings.encode)
@@ -83,6 +87,12 @@ class Batch:
         answers = [self._order(clip) for clip in longest_first(clips)]
         orders = [answer for answer in answers if isinstance(answer, Order)]
         return orders, self._settle(answer for answer in answers if isinstance(answer, Outcome))
+
+    @property
+    def in_hand(self) -> set[Path]:
+        """Sources that were ordered, and of which nothing is known yet."""
+        settled = Counter(outcome.clip.source for outcome in self.outcomes)
+        return {source for source, times in self.taken.items() if times > settled[source]}
 
     @contextmanager
     def alone(self) -> Iterator[None]:

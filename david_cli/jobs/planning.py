@@ -202,6 +202,7 @@ def _plan(
     times = _wanted(reader, found) if found else ()
     if found is None or not times:
         return None
+    whole = len(deblurrer.grid(reader.info.height, reader.info.width)) == 1
     plan = Plan(
         token=secrets.token_hex(8),
         target=output.target.absolute(),
@@ -212,7 +213,7 @@ def _plan(
         model=_model(job, deblurrer),
         device=deblurrer.device.type,
         precision=deblurrer.precision,
-        tile=deblurrer.tile or 0,
+        tile=0 if whole else deblurrer.tile,  # for whoever has other memory, the same tiles
         overlap=deblurrer.overlap,
         sharp_above=deblurrer.sharp_above,
         engine=deblurrer.engine,

@@ -7,7 +7,7 @@ machine writes to a network drive, and nothing of when a file is complete.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,20 +43,22 @@ class DropFolders:
         self._seen: dict[Path, tuple[_Stamp, float]] = {}
         self._taken: dict[Path, _Stamp] = {}
 
-    def arrivals(self) -> list[Clip]:
+    def arrivals(self, busy: Container[Path] = ()) -> list[Clip]:
         """Clips that have become complete since the last call; mostly none.
 
-        Of a folder that is gone nothing is said: it may be a drive that comes back.
+        What changes while it is ``busy``, being deblurred, comes when that is over. Of a folder
+        that is gone nothing is said: it may be a drive that comes back.
         """
         now = self._clock()
         if now - self._looked < min(EVERY, self._still):
             return []
         self._looked = now
-        return [clip for place in self.given for clip in self._complete_at(place, now)]
+        found = [clip for place in self.given for clip in self._clips_at(place)]
+        return [c for c in found if c.source not in busy and self._is_complete(c, now)]
 
-    def _complete_at(self, place: Path, now: float) -> list[Clip]:
+    def _clips_at(self, place: Path) -> list[Clip]:
         try:
-            return [clip for clip in clips_at(place, self.out) if self._is_complete(clip, now)]
+            return list(clips_at(place, self.out))
         except InputError:
             return []
 

@@ -19,6 +19,7 @@ from david_cli.benchmark.stages import prepare
 from david_cli.errors import UsageError
 from david_cli.inference.engine import torch_engine
 from david_cli.inference.workers import Crew
+from david_cli.network.shipped import AUTO
 from david_cli.network.weights import load_david
 from tests.benchmark.conftest import TINY
 
@@ -123,4 +124,4 @@ def test_a_plan_is_every_combination() -> None:
 def test_defaults_are_bearable() -> None:
     assert default_sizes("cpu", quick=False) == ("360p", "720p")
     assert default_sizes("cpu", quick=True) == ("360p",)
-    assert default_models("cpu", quick=True) == ("david-lite",)
+    assert default_models(quick=True) == (AUTO,)

@@ -101,10 +101,10 @@ def test_a_preset_stands_just_below_what_names_it(
     (project / "david.toml").write_text('preset = "best"\nprecision = "fp16"\n')
     found = shown("deblur")
     assert found["precision"] == ("fp16", str(project / "david.toml"))
-    assert found["model"] == ("david", "preset best")
+    assert found["model"] == ("auto", "preset best")
     assert shown("deblur", "--preset", "fast")["model"] == ("david-lite", "preset fast")
     assert shown("deblur", "--preset", "fast")["crf"] == (None, "default")
-    assert shown("frames")["model"] == ("david", "preset best")  # which has no codec to set
+    assert shown("frames")["model"] == ("auto", "preset best")  # which has no codec to set
     assert shown("frames")["precision"] == ("fp16", str(project / "david.toml"))
 
 
@@ -269,7 +269,7 @@ def test_the_crf_of_a_preset_is_not_for_the_codec_of_a_file(
     assert shown("deblur", "--preset", "best")["crf"][0] == 12
     (project / "david.toml").write_text("codec = 'prores'\n[presets.mine]\ncrf = 20\n")
     found = shown("deblur", "--preset", "best")
-    assert (found["crf"][0], found["codec"][0], found["model"][0]) == (None, "prores", "david")
+    assert (found["crf"][0], found["codec"][0], found["model"][0]) == (None, "prores", "auto")
     assert shown("deblur", "--preset", "mine")["crf"][0] == 20
     assert shown("deblur", "--preset", "archive")["codec"][0] == "ffv1"
 

@@ -11,6 +11,7 @@ from david_cli.jobs.batch import Batch, Wishes
 from david_cli.jobs.clips import Clip, find_clips
 from david_cli.jobs.lock import locked
 from david_cli.jobs.records import FOLDER, Records
+from david_cli.jobs.scheduler import Outcome
 from david_cli.jobs.settings import Settings
 from tests.video.clips import Clip as Shot
 from tests.video.clips import make_clip
@@ -49,6 +50,15 @@ def test_a_late_clip_that_clashes_fails_alone(source: Path, tmp_path: Path) -> N
     assert isinstance(failed.error, UsageError)
     with pytest.raises(UsageError, match="would both become"):
         batch.take([other])
+
+
+def test_what_is_in_hand_is_what_has_no_outcome_yet(source: Path, tmp_path: Path) -> None:
+    batch = Batch(Wishes(out=tmp_path / "out"))
+    assert batch.in_hand == set()
+    (order,), _ = batch.take(find_clips([source], tmp_path / "out"))
+    assert batch.in_hand == {order.clip.source}
+    batch.outcomes.append(Outcome(clip=order.clip, state="failed"))
+    assert batch.in_hand == set()
 
 
 def test_one_batch_at_a_time(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_a_plan_survives_its_file(job: Job) -> None:
     assert part.expected == plan.times[7:23]
 
 
+def test_frames_that_go_whole_here_go_whole_everywhere(job: Job) -> None:
+    """The plan's tile is all that another machine knows, and its memory is another one."""
+    worker = known_deblurrer(KnownNetwork(), tile=None)
+    plan = plan_apart(job, planned_output(job), worker, segment=10)
+    assert worker.tile > 0 and plan.tile == 0
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": 99}'])
 def test_what_is_no_plan_says_so(text: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 from david_cli.jobs.watch import EVERY, STILL, DropFolders
@@ -20,12 +21,14 @@ def folders(root: Path) -> tuple[DropFolders, Clock]:
     return DropFolders([root], root / "out", clock=clock), clock
 
 
-def arrived(drop: DropFolders, clock: Clock, seconds: float) -> list[str]:
+def arrived(
+    drop: DropFolders, clock: Clock, seconds: float, busy: Container[Path] = ()
+) -> list[str]:
     """Names of what arrives in a stretch of time."""
     end, found = clock.now + seconds, []
     while clock.now < end:
         clock.now += EVERY
-        found += [clip.name for clip in drop.arrivals()]
+        found += [clip.name for clip in drop.arrivals(busy)]
     return found
 
 
@@ -55,6 +58,17 @@ def test_a_file_that_changed_is_taken_again(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     assert arrived(drop, clock, 2 * STILL) == ["a.mp4"]
     (tmp_path / "a.mp4").write_bytes(b"better")
+    assert arrived(drop, clock, 2 * STILL) == ["a.mp4"]
+
+
+def test_a_file_that_changes_while_it_is_deblurred_waits(tmp_path: Path) -> None:
+    """An upload that paused for longer than it should, and went on."""
+    drop, clock = folders(tmp_path)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"half")
+    assert arrived(drop, clock, 2 * STILL) == ["a.mp4"]
+    path.write_bytes(b"all of it")
+    assert arrived(drop, clock, 10 * STILL, busy={path}) == []
     assert arrived(drop, clock, 2 * STILL) == ["a.mp4"]
 
 
