@@ -8,7 +8,7 @@ from typing import Any, Literal
 from david_cli.training.losses import PSNR_FLOOR, LossName
 
 Part = Literal["all", "attention", "external"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 OptimizerName = Literal["adam", "muon"]
 
 
@@ -59,7 +59,8 @@ class TrainConfig:
     ema: float = 0.999
     """Decay of the moving average of the weights, which is what is kept."""
     precision: Precision = "float32"
-    """Arithmetic of the network; the weights, their average and Adam stay in float32."""
+    """Arithmetic of the network; `auto` is bfloat16 where the device multiplies it, else float32.
+    The weights, their average and Adam stay in float32."""
     seed: int = 1
     """Of new weights and of the samples; by default a phase adds the number of those before it."""
     checkpoint_minutes: float = 5.0

@@ -15,7 +15,9 @@ from david_cli.training.batches import Source
 from david_cli.training.recipe import Phase, Recipe
 
 
-def history(recipe: Recipe, phase: Phase, source: Source, seconds: float) -> dict[str, Any]:
+def history(
+    recipe: Recipe, phase: Phase, source: Source, seconds: float, arithmetic: torch.dtype
+) -> dict[str, Any]:
     """Settings of a phase and of all that it comes from, with their steps and samples in sum.
 
     Args:
@@ -23,6 +25,7 @@ def history(recipe: Recipe, phase: Phase, source: Source, seconds: float) -> dic
         phase: that has been trained.
         source: what it was trained on.
         seconds: how long this phase took since it started or went on.
+        arithmetic: what its network computed in.
     """
     lineage = recipe.lineage(phase.name)
     own = {p.name for p in recipe.phases}
@@ -41,6 +44,7 @@ def history(recipe: Recipe, phase: Phase, source: Source, seconds: float) -> dic
         "steps": steps + sum(other.get("steps", 0) for other in others.values()),
         "samples": samples + sum(other.get("samples", 0) for other in others.values()),
         "seconds": round(seconds, 1),
+        "precision": str(arithmetic).removeprefix("torch."),
         "phases": settings_of(recipe, phase),
         "starts": others,
         "packs": {name: _summary(record) for name, record in source.description.items()},

@@ -26,7 +26,7 @@ from david_cli.training.checkpoint import saved_step
 from david_cli.training.checks import check_phases, source_of
 from david_cli.training.history import check_trained, history, origin_of
 from david_cli.training.recipe import Phase, Recipe
-from david_cli.training.trainer import StepLog, train
+from david_cli.training.trainer import StepLog, arithmetic, train
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,9 @@ def _run_phase(
     )
     if processes.rank() == 0:
         seconds = time.monotonic() - started
+        precision = arithmetic(phase.training, torch.device(device))
         trained = _with_weights(network, average)
-        save_network(trained, target, history(recipe, phase, source, seconds))
+        save_network(trained, target, history(recipe, phase, source, seconds, precision))
         checkpoint.unlink()
     processes.wait_for_all()
 

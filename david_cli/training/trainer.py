@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from david_cli.errors import DavidError
+from david_cli.inference.device import multiplies_bf16
 from david_cli.network.build import Network
 from david_cli.network.david import David
 from david_cli.training import processes
@@ -109,6 +110,20 @@ def train(
     return run.average
 
 
+def arithmetic(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """What the network computes in on a device, where ``auto`` leaves that open.
+
+    A CPU that has to emulate bfloat16 takes ten times as long as in float32.
+    """
+    if config.precision != "auto":
+        return getattr(torch, config.precision)  # type: ignore[no-any-return]
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and multiplies_bf16()
+    return torch.bfloat16 if native else torch.float32
+
+
 def start_run(network: Network, config: TrainConfig, origin: str = "") -> RunState:
     """Optimiser, loss scale and moving average for the part of ``network`` that is to move."""
     moving = select(network, config.part)
@@ -146,7 +161,7 @@ def train_step(
         (3,) float64 on the CPU: loss, gain over the blurry centre in dB, norm of the gradient.
     """
     centre = blurry[:, blurry.shape[1] // 2]
-    dtype = getattr(torch, config.precision)
+    dtype = arithmetic(config, blurry.device)
     with torch.autocast(blurry.device.type, dtype, enabled=dtype != torch.float32):
         if config.loss == "level":
             prediction, loss = centre, level_loss(_external_maps(run.network, blurry), level)

@@ -98,6 +98,7 @@ def test_phases_run_in_order_and_leave_weights(
     assert info.training["row"] == "Dual Att"
     assert info.training["steps"] == 4 + 3 + 3 + 2
     assert info.training["samples"] == 12 * 4
+    assert info.training["precision"] == "float32"
     assert info.training["packs"] == {"pack": {"settings": {"seed": 1}, "sources": 1}}
 
     again: list[Event] = []

@@ -12,6 +12,7 @@ from torch import Tensor
 from david_cli.errors import DavidError
 from david_cli.network.david import David
 from david_cli.synthesis.packs import Pack
+from david_cli.training import trainer
 from david_cli.training.config import OptimizerName, Part, Precision, TrainConfig
 from david_cli.training.trainer import StepLog, learning_rate, select, train
 from tests.network.test_david import SINGLE, TINY
@@ -32,7 +33,7 @@ def test_training_lowers_the_error(pack: Pack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16", "float16"])
 def test_a_resumed_run_equals_a_straight_one_to_the_bit(
     precision: Precision, optimizer: OptimizerName, pack: Pack, tmp_path: Path
 ) -> None:
@@ -142,6 +143,19 @@ def test_half_precision_learns_too(precision: Precision, pack: Pack, tmp_path: P
     config = replace(QUICK, steps=150, lr=3e-3, warmup=10, log_every=50, precision=precision)
     train(fresh(), pack, config, tmp_path / "c.safetensors", on_log=logs.append)
     assert logs[-1].gain > 0.4
+
+
+@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it(
+    has_bf16: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "multiplies_bf16", lambda: has_bf16)
+    cpu = torch.device("cpu")
+    assert trainer.arithmetic(replace(QUICK, precision="auto"), cpu) is dtype
+    assert trainer.arithmetic(replace(QUICK, precision="bfloat16"), cpu) is torch.bfloat16
+    assert (
+        trainer.arithmetic(replace(QUICK, precision="auto"), torch.device("mps")) is torch.float32
+    )
 
 
 def test_a_single_branch_has_no_attention_to_train() -> None:
