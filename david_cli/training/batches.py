@@ -7,7 +7,8 @@ s of batches of B takes the samples from s B to (s + 1) B - 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,15 @@ from david_cli.synthesis.textures import FILE as TEXTURES_FILE
 from david_cli.synthesis.textures import Textures
 from david_cli.training.config import TrainConfig
 
+PIXELS_AHEAD = {"cuda": 2**23}
+"""Pixels of truth rendered in one go, for this step and the next ones: telling a GPU what to do
+takes about as long for 64 samples as for 512."""
 
-@dataclass(frozen=True)
+Samples = tuple[Tensor, Tensor, Tensor]
+"""(B, T, 3, S, S) blurry and (B, 3, S, S) sharp, uint8; (B,) levels, on the CPU."""
+
+
+@dataclass
 class Scenes:
     """Endless samples of textures, rendered where the textures lie when they are asked for."""
 
@@ -34,9 +42,38 @@ class Scenes:
     """Of a window."""
     description: dict[str, Any]
     """Record of the folder of textures, by its name."""
+    _ahead: tuple[tuple[Any, ...], Samples] | None = field(default=None, repr=False, compare=False)
+    """What was rendered last, and for what."""
 
     def __len__(self) -> int:
         return len(self.textures)
+
+    def samples(self, config: TrainConfig, step: int, rank: int, world: int) -> Samples:
+        """Those of one step; on a GPU those of the steps after it are rendered with them."""
+        batch = config.batch // world
+        pixels = PIXELS_AHEAD.get(self.textures.pictures.device.type, 0)
+        steps = max(1, pixels // (batch * config.crop**2))
+        first = step - step % steps
+        wanted = (config, first, rank, world)
+        if self._ahead is None or self._ahead[0] != wanted:
+            self._ahead = None  # its memory may be needed
+            after = max(step + 1, min(first + steps, config.steps))
+            numbers = torch.arange(first * config.batch + rank, after * config.batch, world)
+            self._ahead = (wanted, self._render(config, numbers))
+        start = (step - first) * batch
+        blurry, sharp, level = (part[start : start + batch] for part in self._ahead[1])
+        return blurry, sharp, level
+
+    def _render(self, config: TrainConfig, numbers: Tensor) -> Samples:
+        blurry, sharp, level = render_batch(
+            self.textures,
+            settings_of_scenes(config, self.frames),
+            config.seed,
+            numbers,
+            self.textures.pictures.device,
+            light_share=config.light_share,
+        )
+        return as_bytes(blurry), as_bytes(sharp), level
 
 
 Source = Pack | Scenes
@@ -63,7 +100,13 @@ def read_source(
         record = read_record(folder)
     except (OSError, ValueError) as err:
         raise InputError(f"{folder} is not a readable folder of textures: {err}") from err
-    return Scenes(Textures.load(folder, device), frames, {folder.name: record})
+    return Scenes(_textures(folder, str(device)), frames, {folder.name: record})
+
+
+@lru_cache(maxsize=1)
+def _textures(folder: Path, device: str) -> Textures:
+    """Unpacked once for all phases of a run."""
+    return Textures.load(folder, device)
 
 
 def folder_of_textures(folders: Sequence[Path]) -> Path | None:
@@ -105,7 +148,7 @@ def draw_batch(
     """
     numbers = torch.arange(step * config.batch + rank, (step + 1) * config.batch, world)
     if isinstance(source, Scenes):
-        blurry, sharp, level = _render(source, config, numbers)
+        blurry, sharp, level = source.samples(config, step, rank, world)
     else:
         blurry, sharp, level = _pick(source, config, numbers)
     turns = Draws(config.seed, -1 - numbers).below(16)  # a stream of its own, beside the sample's
@@ -113,9 +156,14 @@ def draw_batch(
     return as_float(blurry), as_float(sharp), level.to(device)
 
 
+def as_bytes(picture: Tensor) -> Tensor:
+    """Float32 in [0, 1] in steps of 1/255 as bytes, which lose nothing."""
+    return (picture * 255).round_().to(torch.uint8)
+
+
 def as_float(picture: Tensor) -> Tensor:
-    """Bytes as float32 in [0, 1]; what is float32 already, as it is."""
-    return picture.float().div_(255) if picture.dtype == torch.uint8 else picture
+    """Bytes as float32 in [0, 1]."""
+    return picture.float().div_(255)
 
 
 def settings_of_scenes(config: TrainConfig, frames: int) -> SampleSettings:
@@ -128,14 +176,6 @@ def settings_of_scenes(config: TrainConfig, frames: int) -> SampleSettings:
         linear_share=config.linear_share,
         noise_share=config.noise_share,
         compression_share=config.compression_share,
-    )
-
-
-def _render(scenes: Scenes, config: TrainConfig, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    settings = settings_of_scenes(config, scenes.frames)
-    device = scenes.textures.pictures.device
-    return render_batch(
-        scenes.textures, settings, config.seed, numbers, device, light_share=config.light_share
     )
 
 

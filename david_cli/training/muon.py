@@ -61,25 +61,30 @@ class Muon(torch.optim.AdamW):
 
     def _move_kernels(self, group: dict[str, Any]) -> None:
         """Kernels of one shape at once: a network has few shapes, and many kernels of each."""
-        alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
             if parameter.grad is not None:
                 alike[parameter.shape].append(parameter)
         for kernels in alike.values():
-            steps = orthogonal(torch.stack([self._followed(p).flatten(1) for p in kernels]))
+            steps = orthogonal(torch.stack(self._followed(kernels)).flatten(2))
             scale = ADAM_SCALE * max(steps.shape[-2:]) ** 0.5
-            for parameter, step in zip(kernels, steps, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(step.view(parameter.shape), alpha=-group["lr"] * scale)
+            torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
+            shaped = steps.view(-1, *kernels[0].shape).unbind()
+            torch._foreach_add_(kernels, shaped, alpha=-group["lr"] * scale)
 
-    def _followed(self, parameter: nn.Parameter) -> Tensor:
-        """Nesterov's look ahead along the moving average of the gradient, which it takes up."""
-        gradient = parameter.grad
-        assert gradient is not None
-        momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
-        momentum.lerp_(gradient, 1 - MOMENTUM)
-        parameter.grad = None
-        return gradient.lerp(momentum, MOMENTUM)
+    def _followed(self, kernels: list[Tensor]) -> tuple[Tensor, ...]:
+        """Nesterov's look ahead along the moving averages of gradients, which they take up."""
+        gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
+        momenta = []
+        for kernel in kernels:
+            state = self.state[kernel]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(kernel)
+            momenta.append(state["momentum"])
+            kernel.grad = None
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        found: tuple[Tensor, ...] = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        return found
 
 
 def is_hidden_kernel(name: str, parameter: Tensor) -> bool:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from david_cli.errors import InputError
-from david_cli.synthesis.online import LIGHT
+from david_cli.synthesis.online import LIGHT, render_batch
 from david_cli.synthesis.packs import Pack
 from david_cli.synthesis.textures import FILE, Textures
-from david_cli.training.batches import Scenes, draw_batch, read_source
+from david_cli.training import batches
+from david_cli.training.batches import (
+    Scenes,
+    as_bytes,
+    as_float,
+    draw_batch,
+    read_source,
+    settings_of_scenes,
+)
 from tests.training.quick import QUICK
 
 
@@ -78,6 +88,34 @@ def test_processes_share_rendered_samples(scenes: Scenes) -> None:
     whole, _, _ = draw_batch(scenes, QUICK, 0)
     parts = [draw_batch(scenes, QUICK, 0, rank=rank, world=2)[0] for rank in range(2)]
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_samples_rendered_ahead_are_the_same(
+    steps: int, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(QUICK, steps=5)
+    alone = [draw_batch(scenes, config, step) for step in range(5)]
+    rendered: list[int] = []
+
+    def counted(*args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+        rendered.append(len(args[3]))
+        return render_batch(*args, **options)
+
+    monkeypatch.setitem(batches.PIXELS_AHEAD, "cpu", steps * config.batch * config.crop**2)
+    monkeypatch.setattr(batches, "render_batch", counted)
+    for step, samples in enumerate(alone):
+        again = draw_batch(scenes, config, step)
+        assert all(torch.equal(a, b) for a, b in zip(samples, again, strict=True))
+    assert rendered == {2: [8, 8, 4], 3: [12, 8]}[steps]  # none beyond the last step
+
+
+def test_bytes_lose_nothing(scenes: Scenes) -> None:
+    config = replace(QUICK, batch=16, noise_share=0.5, compression_share=0.5)
+    settings = settings_of_scenes(config, 7)
+    blurry, sharp, _ = render_batch(scenes.textures, settings, 1, torch.arange(16), "cpu")
+    for picture in (blurry, sharp):
+        assert torch.equal(as_float(as_bytes(picture)), picture)
 
 
 def test_stronger_motion_blurs_more(scenes: Scenes) -> None:
