@@ -27,6 +27,7 @@ from torch import Tensor
 
 from david_cli.errors import InputError, OutputError
 from david_cli.files import replace_file
+from david_cli.synthesis.exposure import input_psnr
 
 SHARD_SAMPLES = 256
 RECORD = "pack.json"
@@ -64,17 +65,27 @@ class Pack:
         return len(self.level)
 
 
-def read_packs(folders: Sequence[Path], levels: Sequence[int] | None = None) -> Pack:
-    """Load packs, or only their samples of some levels.
+def read_packs(
+    folders: Sequence[Path],
+    levels: Sequence[int] | None = None,
+    psnr: tuple[float, float] | None = None,
+) -> Pack:
+    """Load packs, or only their samples of some levels, or of some strength of blur.
+
+    Args:
+        folders: of the packs.
+        levels: sub-frames per exposure; None for all.
+        psnr: lowest and highest PSNR of the blurry centre in dB; None for all.
 
     Raises:
         InputError: a folder is no pack, is damaged or not complete, or differs in size from the
-            others; or there are no samples, of these levels.
+            others; or there are no such samples.
     """
-    parts = [(path, rows) for folder in folders for path, rows in _rows_of(folder, levels)]
+    parts = [(path, rows) for folder in folders for path, rows in _rows_of(folder, levels, psnr)]
     total = sum(len(rows) for _, rows in parts)
     if not total:
         which = "" if levels is None else f" of level {', '.join(map(str, levels))}"
+        which += "" if psnr is None else f" of {psnr[0]:g} to {psnr[1]:g} dB"
         raise InputError(f"no samples{which} in {', '.join(map(str, folders))}")
     shape = sample_shape(folders)
     blurry = torch.empty(total, *shape, dtype=torch.uint8)
@@ -142,6 +153,17 @@ def levels_in(folders: Sequence[Path]) -> set[int]:
             with _opened(path) as file:
                 found.update(file.get_tensor("level").unique().tolist())
     return found
+
+
+def has_samples(
+    folders: Sequence[Path], levels: Sequence[int] | None, psnr: tuple[float, float] | None
+) -> bool:
+    """Whether packs hold any sample that ``read_packs`` would load; stops at the first.
+
+    Raises:
+        InputError: a pack is damaged or not complete.
+    """
+    return any(len(rows) for folder in folders for _, rows in _rows_of(folder, levels, psnr))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -238,14 +260,21 @@ def _shards(folder: Path) -> list[Path]:
     return paths
 
 
-def _rows_of(folder: Path, levels: Sequence[int] | None) -> Iterator[tuple[Path, Tensor]]:
-    """Each shard of a pack, and the numbers of its samples of some levels."""
+def _rows_of(
+    folder: Path, levels: Sequence[int] | None, psnr: tuple[float, float] | None
+) -> Iterator[tuple[Path, Tensor]]:
+    """Each shard of a pack, and the numbers of its samples of some levels and strengths."""
     for path in _shards(folder):
         with _opened(path) as file:
             level = file.get_tensor("level")
-        keep = torch.ones_like(level, dtype=torch.bool)
-        if levels is not None:
-            keep = torch.isin(level, torch.tensor(levels, dtype=torch.uint8))
+            keep = torch.ones_like(level, dtype=torch.bool)
+            if levels is not None:
+                keep = torch.isin(level, torch.tensor(levels, dtype=torch.uint8))
+            if psnr is not None:
+                blurry = file.get_slice("blurry")
+                centre = blurry[:, blurry.get_shape()[1] // 2]
+                strength = input_psnr(centre / 255, file.get_tensor("sharp") / 255)
+                keep &= (strength >= psnr[0]) & (strength <= psnr[1])
         yield path, torch.nonzero(keep).squeeze(1)
 
 

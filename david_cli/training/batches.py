@@ -95,7 +95,7 @@ def read_source(
     """
     folder = folder_of_textures(folders)
     if folder is None:
-        return read_packs(folders, config.levels)
+        return read_packs(folders, config.levels, config.input_psnr)
     try:
         record = read_record(folder)
     except (OSError, ValueError) as err:

@@ -11,8 +11,9 @@ from david_cli.errors import DavidError, InputError
 from david_cli.network.build import build
 from david_cli.network.david import DavidConfig
 from david_cli.network.weights import resolve_weights
-from david_cli.synthesis.packs import levels_in, sample_shape
+from david_cli.synthesis.packs import has_samples, levels_in, sample_shape
 from david_cli.training.batches import folder_of_textures
+from david_cli.training.losses import ATTENTION_LOSSES
 from david_cli.training.recipe import Phase, Recipe
 from david_cli.training.trainer import select
 
@@ -40,6 +41,10 @@ def check_phases(
                 raise InputError(f"phase {phase.name}: train phase {name} first, into {folder}")
     if folder_of_textures(packs) is None:
         _check_packs(phases, packs)
+    elif chosen := [phase.name for phase in phases if phase.training.input_psnr]:
+        raise InputError(
+            f"phase {chosen[0]}: input_psnr chooses samples of packs, and {packs[0]} holds textures"
+        )
 
 
 def source_of(name: str, recipe: Recipe, folder: Path) -> Path:
@@ -60,11 +65,17 @@ def _check_part(phase: Phase) -> None:
             select(build(config), training.part)
     except DavidError as err:
         raise InputError(f"phase {phase.name}: {err}") from err
-    external = isinstance(config, DavidConfig) and config.modules > 1 and config.softmax
-    if training.loss == "level" and not (external and training.part == "external"):
+    modules = config.modules if isinstance(config, DavidConfig) and config.softmax else 1
+    if training.loss in ATTENTION_LOSSES and not (modules > 1 and training.part == "external"):
         raise InputError(
-            f'phase {phase.name}: loss = "level" trains part = "external" of a david network '
-            "with several modules and softmax"
+            f'phase {phase.name}: loss = "{training.loss}" trains part = "external" of a david '
+            "network with several modules and softmax"
+        )
+    needed = modules - 1 if training.loss == "blur" else 0
+    if len(training.blur_bounds) != needed:
+        raise InputError(
+            f"phase {phase.name}: blur_bounds must hold {needed} values here, one between two "
+            f'modules with loss = "blur", not {len(training.blur_bounds)}'
         )
 
 
@@ -79,6 +90,13 @@ def _check_packs(phases: Sequence[Phase], packs: Sequence[Path]) -> None:
                     f"phase {phase.name} trains on level {level}, and {names} has no such samples: "
                     f"make some with david synth --levels {level}, or change the recipe"
                 )
+        if training.input_psnr and not has_samples(packs, training.levels, training.input_psnr):
+            low, high = training.input_psnr
+            raise InputError(
+                f"phase {phase.name} trains on blurry frames of {low:g} to {high:g} dB, and "
+                f"{names} has none of its levels: make some with another david synth --strength, "
+                "or change the recipe"
+            )
         if training.crop > size:
             raise InputError(
                 f"phase {phase.name} trains on crops of {training.crop} pixels, and the samples of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from david_cli.training.losses import PSNR_FLOOR, LossName
@@ -22,7 +23,7 @@ class TrainConfig:
     """Which tensors move: all, every attention network, or the external one (section 4.1)."""
     loss: LossName = "psnr"
     """`l2` is the paper's; `psnr` weighs light and heavy blur alike; `level` teaches external
-    attention to tell the blur levels."""
+    attention to tell the blur levels, `blur` how strong the blur is."""
     psnr_floor: float = PSNR_FLOOR
     """Added to each sample's mean square error in the PSNR loss: lower counts light blur more."""
     batch: int = 32
@@ -41,6 +42,10 @@ class TrainConfig:
     """Share of rendered samples with compressed blurry frames."""
     levels: tuple[int, ...] | None = None
     """Blur levels to train on; None for all that the packs hold."""
+    input_psnr: tuple[float, float] | None = None
+    """Lowest and highest PSNR in dB of the blurry frames of packs to train on; None for all."""
+    blur_bounds: tuple[float, ...] = ()
+    """With `loss = "blur"`, falling: PSNR in dB below which a sample belongs to the next module."""
     optimizer: OptimizerName = "adam"
     """`adam` is the paper's; `muon` moves the kernels of hidden layers by orthogonal matrices, and
     learns about twice as much in the first thousand steps."""
@@ -86,6 +91,12 @@ class TrainConfig:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.levels is not None and not all(n % 2 and n > 0 for n in self.levels or (0,)):
             raise ValueError(f"levels must be odd numbers, at least one, not {list(self.levels)}")
+        if self.input_psnr is not None and not (
+            len(self.input_psnr) == 2 and self.input_psnr[0] < self.input_psnr[1]
+        ):
+            raise ValueError("input_psnr is the lowest and the highest PSNR, in this order")
+        if any(a <= b for a, b in pairwise(self.blur_bounds)):
+            raise ValueError(f"blur_bounds must fall, unlike {list(self.blur_bounds)}")
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, for JSON: all but how often to save and to log."""

@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from david_cli.network.david import MODULE_LEVELS
+from david_cli.synthesis.exposure import input_psnr
 
-LossName = Literal["l2", "charbonnier", "psnr", "level"]
-"""``level`` is no distance: it teaches external attention to recognise the blur level."""
+LossName = Literal["l2", "charbonnier", "psnr", "level", "blur"]
+"""``level`` and ``blur`` are no distances: they teach external attention to recognise the blur."""
+ATTENTION_LOSSES: tuple[LossName, ...] = ("level", "blur")
 
 CHARBONNIER_EPSILON = 1e-3
 PSNR_FLOOR = 1e-5
 """Added to each sample's mean square error: errors below 50 dB hardly count any more."""
 
 
-def level_loss(external: Tensor, level: Tensor) -> Tensor:
-    """Cross-entropy of external attention against the module of each sample's own level.
+def module_loss(external: Tensor, module: Tensor) -> Tensor:
+    """Cross-entropy of external attention against the module that each sample belongs to.
 
     A start for phase 3: from even weights the picture's error alone first sends everything to the
     module that changes least, whose mistakes are cheapest.
 
     Args:
         external: (B, modules, H, W) weights that sum to 1.
-        level: (B,) sub-frames per exposure; what is above the last module's belongs to it, too.
+        module: (B,) numbers of modules; what is above the last one belongs to it, too.
     """
-    modules = torch.tensor(MODULE_LEVELS, device=level.device)
-    target = torch.searchsorted(modules, level.to(modules)).clamp(max=external.shape[1] - 1)
+    target = module.clamp(max=external.shape[1] - 1)
     chosen = external.float()[torch.arange(len(target)), target]  # (B, H, W)
     return -(chosen + 1e-6).log().mean()
+
+
+def module_of_level(level: Tensor) -> Tensor:
+    """(B,) sub-frames per exposure -> (B,) the module that stands for this level."""
+    modules = torch.tensor(MODULE_LEVELS, device=level.device)
+    return torch.searchsorted(modules, level.to(modules))
+
+
+def module_of_blur(centre: Tensor, truth: Tensor, bounds: Sequence[float]) -> Tensor:
+    """The module for blur as strong as this, whatever the exposure was.
+
+    A short exposure of a fast hand looks like a long one of a calm hand: how strong the blur is can
+    be seen, how long it took cannot.
+
+    Args:
+        centre: (B, 3, H, W) blurry, in [0, 1].
+        truth: (B, 3, H, W).
+        bounds: falling PSNR in dB, each between two modules.
+
+    Returns:
+        (B,) numbers of modules, the lightest blur's first.
+    """
+    falling = torch.tensor(bounds, device=centre.device)
+    return torch.searchsorted(-falling, -input_psnr(centre, truth))
 
 
 def loss_of(
@@ -41,7 +67,7 @@ def loss_of(
     L2 and L1 let heavy blur rule; PSNR weighs light and heavy blur alike, down to ``floor``, which
     is added to each sample's mean square error.
     """
-    assert name != "level", "the level is not judged by the picture"
+    assert name not in ATTENTION_LOSSES, "attention is not judged by the picture"
     error = (prediction - truth).float()
     if name == "l2":
         return error.square().mean()

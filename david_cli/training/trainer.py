@@ -23,7 +23,13 @@ from david_cli.training import processes
 from david_cli.training.batches import Source, draw_batch
 from david_cli.training.checkpoint import RunState, saved_step
 from david_cli.training.config import Part, TrainConfig
-from david_cli.training.losses import level_loss, loss_of
+from david_cli.training.losses import (
+    ATTENTION_LOSSES,
+    loss_of,
+    module_loss,
+    module_of_blur,
+    module_of_level,
+)
 from david_cli.training.muon import Muon
 
 SMALLEST_SCALE = 2.0**-10
@@ -163,8 +169,12 @@ def train_step(
     centre = blurry[:, blurry.shape[1] // 2]
     dtype = arithmetic(config, blurry.device)
     with torch.autocast(blurry.device.type, dtype, enabled=dtype != torch.float32):
-        if config.loss == "level":
-            prediction, loss = centre, level_loss(_external_maps(run.network, blurry), level)
+        if config.loss in ATTENTION_LOSSES:
+            if config.loss == "level":
+                module = module_of_level(level)
+            else:
+                module = module_of_blur(centre, sharp, config.blur_bounds)
+            prediction, loss = centre, module_loss(_external_maps(run.network, blurry), module)
         else:
             prediction = run.network(blurry)
             loss = loss_of(config.loss, prediction.float(), sharp, floor=config.psnr_floor)
@@ -229,7 +239,7 @@ def _broken(checkpoint: Path, step: int, loss: float) -> str:
 
 def _external_maps(network: Network, blurry: Tensor) -> Tensor:
     if not isinstance(network, David) or network.external is None:
-        raise DavidError("the level loss trains external attention, which this network has not")
+        raise DavidError("this loss trains external attention, which this network has not")
     return network.external_maps(blurry)
 
 

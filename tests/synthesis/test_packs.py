@@ -11,6 +11,7 @@ import torch
 from david_cli.errors import InputError, OutputError
 from david_cli.synthesis.packs import (
     Sample,
+    has_samples,
     levels_in,
     note_measured,
     open_pack,
@@ -34,6 +35,27 @@ def test_samples_come_back(tmp_path: Path) -> None:
     assert pack.level.tolist() == [3, 7, 15]
     assert torch.equal(pack.blurry[2], sample(15).blurry)
     assert torch.equal(read_packs([tmp_path / "p"], [7]).sharp[0], sample(7).sharp)
+
+
+def test_samples_of_a_strength_of_blur(tmp_path: Path) -> None:
+    """Centres 10 and 1 codes off, 28.1 and 48.1 dB; the other frames do not count."""
+    sharp = torch.full((3, 8, 8), 100, dtype=torch.uint8)
+    shard = []
+    for off in (10, 1):
+        blurry = sample(7).blurry.clone()
+        blurry[3] = sharp + off
+        shard.append(Sample(blurry, sharp, 7))
+    open_pack(tmp_path, {})
+    write_shard(tmp_path, 0, shard)
+    kept = {
+        psnr: (read_packs([tmp_path], None, psnr).blurry[:, 3, 0, 0, 0] - 100).tolist()
+        for psnr in ((0.0, 30.0), (30.0, 200.0), (28.0, 49.0))
+    }
+    assert kept == {(0.0, 30.0): [10], (30.0, 200.0): [1], (28.0, 49.0): [10, 1]}
+    assert has_samples([tmp_path], [7], (28.0, 29.0))
+    assert not has_samples([tmp_path], [3], (28.0, 29.0))
+    with pytest.raises(InputError, match="no samples of level 7 of 30 to 40 dB"):
+        read_packs([tmp_path], [7], (30.0, 40.0))
 
 
 def test_levels_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from david_cli.errors import InputError
 from david_cli.synthesis.packs import Pack, Sample, open_pack, write_shard
+from david_cli.synthesis.textures import FILE as TEXTURES_FILE
 from david_cli.training.checks import check_phases
 from david_cli.training.recipe import read_recipe
 
@@ -50,12 +51,22 @@ def test_what_can_work_passes(pack_folder: Path) -> None:
         ('part = "attention"\nnetwork = { modules = 1, branches = [7] }', "no attention part"),
         ('loss = "level"', 'trains part = "external"'),
         ('loss = "level"\npart = "external"\nnetwork = { softmax = false }', "and softmax"),
+        ('loss = "blur"', 'loss = "blur" trains part = "external"'),
+        ('loss = "blur"\npart = "external"\nblur_bounds = [30]', "must hold 2 values here"),
+        ("blur_bounds = [38, 30]", "must hold 0 values here"),
+        ("input_psnr = [90, 99]", "of 90 to 99 dB, and .*pack has none"),
     ],
 )
 def test_what_cannot_is_refused(pack_folder: Path, more: str, message: str) -> None:
     text = BASE.replace("crop = 16\n", "") if more.startswith("crop") else BASE
     with pytest.raises(InputError, match=message):
         check(text + more + "\n", pack_folder)
+
+
+def test_textures_have_no_strength_of_blur_to_choose_by(tmp_path: Path) -> None:
+    (tmp_path / TEXTURES_FILE).touch()
+    with pytest.raises(InputError, match="input_psnr chooses samples of packs"):
+        check(BASE + "input_psnr = [0, 30]\n", tmp_path)
 
 
 def test_a_pack_still_being_rendered_is_refused(pack: Pack, tmp_path: Path) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from david_cli.training.losses import level_loss, loss_of
+from david_cli.training.losses import loss_of, module_loss, module_of_blur, module_of_level
 
 
 def test_the_level_of_15_belongs_to_the_last_module() -> None:
     external = torch.tensor([[0.2, 0.3, 0.5]]).reshape(1, 3, 1, 1).expand(4, -1, 2, 2)
     for level, weight in ((3, 0.2), (7, 0.3), (11, 0.5), (15, 0.5)):
-        loss = level_loss(external, torch.full((4,), level, dtype=torch.uint8))
-        assert loss.exp().item() == pytest.approx(1 / weight, rel=1e-3)
+        module = module_of_level(torch.full((4,), level, dtype=torch.uint8))
+        assert module_loss(external, module).exp().item() == pytest.approx(1 / weight, rel=1e-3)
+
+
+def test_stronger_blur_belongs_to_later_modules() -> None:
+    truth = torch.zeros(4, 3, 2, 2)
+    blurry = 10 ** (-torch.tensor([100.0, 39.0, 31.0, 20.0]) / 20)  # of these PSNRs
+    centre = truth + blurry.reshape(-1, 1, 1, 1)
+    assert module_of_blur(centre, truth, (38.0, 30.0)).tolist() == [0, 0, 1, 2]
+    assert module_of_blur(centre, truth, (32.0,)).tolist() == [0, 0, 1, 1]
 
 
 def test_losses() -> None:

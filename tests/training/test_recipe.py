@@ -87,6 +87,8 @@ def test_scaling_keeps_at_least_one_step(tmp_path: Path) -> None:
         ("steps = 3", "steps = = 3", "cannot be read as a recipe"),
         ("steps = 5", "steps = 0", "phase all: steps must be at least 1"),
         ("levels = [3, 7]", "levels = [4]", "levels must be odd"),
+        ("levels = [3, 7]", "input_psnr = [30, 20]", "the lowest and the highest PSNR"),
+        ("levels = [3, 7]", "blur_bounds = [30, 38]", "blur_bounds must fall"),
         ("lr = 1e-3", "lr = 1e-3\nbetas = [0.9]", "betas are two numbers"),
         ('name = "all"', 'name = "a/b"', "'name' must be letters"),
     ],
