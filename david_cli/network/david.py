@@ -113,17 +113,16 @@ PAPER_LAYOUT = DavidConfig(
 )
 """The supplement's layout: five scales and 20 convolutions a branch, 12-layer attention."""
 
-DAVID = DavidConfig(widths=(16, 32, 48, 64), attention_widths=(16, 32, 48), leak=0.1)
+DAVID = DavidConfig(widths=(32, 64, 96, 128), attention_widths=(32, 64, 96), leak=0.1)
 """The shipped ``david``: Dual Att, twelve branches and four attention networks."""
 
 DAVID_LITE = replace(
     DAVID,
     modules=1,
     branches=(7,),
-    widths=(32, 64, 96, 128),
     attention_widths=(24, 48, 96),
 )
-"""The shipped ``david-lite``: the Single configuration, one 7-frame branch, wider than david's."""
+"""The shipped ``david-lite``: the Single configuration, one 7-frame branch as wide as david's."""
 
 
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
