@@ -30,7 +30,7 @@ ModelOption = Annotated[
         show_default=False,
         metavar="NAME",
         help="A name that `david models` lists, or a .safetensors file. "
-        "auto takes the one that measures best, david-lite.",
+        "auto is david-lite, the cheapest within 0.1 dB of the best.",
         rich_help_panel=MODEL_PANEL,
         autocompletion=_complete_models,
     ),

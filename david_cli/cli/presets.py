@@ -16,8 +16,7 @@ PRESETS: dict[str, dict[str, Value]] = {
     "fast": {"model": "david-lite", "encoder": "auto"},
     # what david does by itself; says so above a file that says otherwise
     "balanced": {"model": "auto", "precision": "auto", "encoder": "software"},
-    # the network that measures best in full precision, and an encoder that takes next to nothing
-    # away
+    # the network in full precision, and an encoder that takes next to nothing away
     "best": {"model": "auto", "precision": "fp32", "encoder": "software", "crf": "12"},
     # what an archive asks for: every code of the result in an open format, and proof of the rest
     "archive": {

@@ -33,7 +33,8 @@ def load_deblurrer(
     """Load a model, ready to run.
 
     Args:
-        model: a shipped name, a weights file, or ``auto``: the shipped one that measures best.
+        model: a shipped name, a weights file, or ``auto``: the cheapest shipped one within
+            0.1 dB of the best.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first GPU, else the CPU.
         precision: ``fp32``, ``fp16``, ``bf16``, or ``auto``: what the device is fast in, see
             `resolve_precision`.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from david_cli.evaluation.pairs import ClipScore, find_clips, score_clip
 from david_cli.inference.loading import load_deblurrer
+from david_cli.network.build import count_gmacs
 from david_cli.network.shipped import AUTO, shipped_files
 from david_cli.network.weights import read_info
 
@@ -52,12 +54,14 @@ def test_david_gains_what_the_readme_says_at_every_level(level: int) -> None:
 
 
 @pytest.mark.weights
-def test_auto_is_the_model_that_measures_best() -> None:
+def test_auto_is_the_cheapest_model_within_a_tenth_of_the_best() -> None:
     """By what `david eval --record` wrote into the files: the mean gain of levels 7, 11 and 15."""
 
     def gain(path: Path) -> float:
         figures = read_info(path).gain
-        return sum(figures[str(level)] for level in LEVELS if level > 3)
+        return fmean(figures[str(level)] for level in LEVELS if level > 3)
 
-    assert max(shipped_files(), key=gain).stem == AUTO
+    gains = {path: gain(path) for path in shipped_files()}
+    good = [path for path in gains if gains[path] >= max(gains.values()) - 0.1]
+    assert min(good, key=lambda path: count_gmacs(read_info(path).config)).stem == AUTO
     assert load_deblurrer(device="cpu").name == AUTO
