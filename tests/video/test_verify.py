@@ -92,7 +92,7 @@ def test_a_file_is_what_it_is(suffix: str, tmp_path: Path) -> None:
         (replace(WHOLE, audio=None, prepare=None), ["audio stream 1"]),
         (replace(WHOLE, width=64), ["size"]),
     ],
-    ids=str,
+    ids=lambda value: " and ".join(value) if isinstance(value, list) else None,
 )
 def test_one_change_is_one_wrong_row(
     changed: Clip, expected: list[str], whole: tuple[Path, OutputPlan], tmp_path: Path
