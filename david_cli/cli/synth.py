@@ -19,15 +19,18 @@ Layout = Literal["dvd", "pack"]
 AVERAGING = "Averaging"
 VIDEOS = "From videos"
 PHOTOS = "From photographs"
-COUNT, TEXTURES = 4096, 800
+COUNT, TEXTURES, TREMOR = 4096, 800, 0.25
 
 Unused = tuple[str, str]
 """Options that would be ignored, and why."""
-FOR_PHOTOS: Unused = "count frames_per_video strength textures workers", "is for --photos only"
+FOR_PHOTOS: Unused = (
+    "count frames_per_video strength tremor textures workers",
+    "is for --photos only",
+)
 FOR_VIDEOS: Unused = "interpolate interpolator height crops", "is for videos only"
 FOR_PACKS: Unused = "size frames crops", "is for --layout pack only"
 FOR_SAMPLES: Unused = (
-    "size frames levels level_choice stride gamma strength layout workers",
+    "size frames levels level_choice stride gamma strength tremor layout workers",
     "does not go with --textures, which renders no samples",
 )
 FOR_INTERPOLATION: Unused = "interpolator", "needs --interpolate, from 2 on"
@@ -174,6 +177,18 @@ def synth(
             rich_help_panel=PHOTOS,
         ),
     ] = "auto",
+    tremor: Annotated[
+        float,
+        typer.Option(
+            "--tremor",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Largest amplitude of the hand's tremor at 8 to 12 Hz, as a share of how far the "
+            "camera drifts in a frame; a stabilised one leaves little.",
+            rich_help_panel=PHOTOS,
+        ),
+    ] = TREMOR,
     frames_per_video: Annotated[
         int,
         typer.Option(
@@ -240,6 +255,7 @@ def synth(
         "frames": frames,
     }
 
+    from david_cli.synthesis.camera import MotionRange, SceneRange
     from david_cli.synthesis.settings import PackSettings
     from david_cli.synthesis.textures import TextureStoreSettings
     from david_cli.synthesis.windows import ClipPackSettings
@@ -265,7 +281,13 @@ def synth(
         making.from_photos(
             sources,
             output,
-            PackSettings(**drawn, **light, count=count or COUNT, strength=speed or 1.0),
+            PackSettings(
+                **drawn,
+                **light,
+                count=count or COUNT,
+                strength=speed or 1.0,
+                scene=SceneRange(camera=MotionRange(tremor=tremor)),
+            ),
             frames_per_video=frames_per_video,
             calibrate=speed is None,
             pack=pack,

@@ -29,6 +29,7 @@ from david_cli import __version__
 from david_cli.errors import OutputError, UsageError
 from david_cli.inference.export_check import Check, ExportPrecision, check_onnx, check_openvino
 from david_cli.network.build import Network, kind_of
+from david_cli.network.davidx import DavidX
 from david_cli.network.weights import WeightsInfo, checksum, shipped_models
 
 INPUT, OUTPUT = "window", "sharp"
@@ -63,7 +64,7 @@ def export_onnx(
             chooses another.
 
     Raises:
-        UsageError: a package is missing.
+        UsageError: a package is missing, or the network is a DAVID-X.
         OutputError: the file cannot be written.
         DavidError: it does not compute what torch does.
     """
@@ -86,7 +87,7 @@ def export_openvino(
         precision: of the stored weights; OpenVINO chooses that of the arithmetic by itself.
 
     Raises:
-        UsageError: a package is missing.
+        UsageError: a package is missing, or the network is a DAVID-X.
         OutputError: the file cannot be written.
         DavidError: it does not compute what torch does.
     """
@@ -158,6 +159,11 @@ def _clamped(size: int, stride: int) -> Tensor:
 
 def _onnx(network: Network, facts: dict[str, str], precision: ExportPrecision) -> bytes:
     """The file's content."""
+    if isinstance(network, DavidX):
+        raise UsageError(
+            "david-x cannot be exported: how it measures motion depends on the size of a frame; "
+            "export david-lite or david"
+        )
     frames, stride = network.config.frames, network.total_stride
     size = {"min": stride + 1, "max": _LONGEST}  # sizes of one stride and less come out right too
     sizes = {

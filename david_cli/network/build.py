@@ -1,4 +1,4 @@
-"""Either network from its configuration, and what it costs."""
+"""Any network from its configuration, and what it costs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from david_cli.network.david import David, DavidConfig
+from david_cli.network.davidx import DavidX, DavidXConfig
 from david_cli.network.dbn import Dbn, DbnConfig
 
-Config = DavidConfig | DbnConfig
-Network = David | Dbn
-Kind = Literal["david", "dbn"]
-"""How files name the two."""
+Config = DavidConfig | DavidXConfig | DbnConfig
+Network = David | DavidX | Dbn
+Kind = Literal["david", "david-x", "dbn"]
+"""How files name them."""
 
 
 def build(config: Config) -> Network:
     """An untrained network."""
+    if isinstance(config, DavidXConfig):
+        return DavidX(config)
     return Dbn(config) if isinstance(config, DbnConfig) else David(config)
 
 
 def kind_of(config: Config) -> Kind:
     """Which network a configuration is of."""
+    if isinstance(config, DavidXConfig):
+        return "david-x"
     return "dbn" if isinstance(config, DbnConfig) else "david"
 
 
@@ -30,9 +35,11 @@ def config_from_dict(kind: str, values: dict[str, Any]) -> Config:
     """A configuration from JSON. Raises TypeError or ValueError where it cannot be."""
     if kind == "david":
         return DavidConfig.from_dict(values)
+    if kind == "david-x":
+        return DavidXConfig.from_dict(values)
     if kind == "dbn":
         return DbnConfig.from_dict(values)
-    raise ValueError(f"unknown network '{kind}': it is david or dbn")
+    raise ValueError(f"unknown network '{kind}': it is david, david-x or dbn")
 
 
 def count_parameters(config: Config) -> int:

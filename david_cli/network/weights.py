@@ -3,8 +3,8 @@
 Metadata (all strings, as safetensors wants):
 
     format    "david-1"
-    network   "david" or "dbn"; files from before there were two lack it and hold a david
-    config    JSON of DavidConfig or DbnConfig
+    network   "david", "david-x" or "dbn"; files from before there were two lack it and hold a david
+    config    JSON of DavidConfig, DavidXConfig or DbnConfig
     training  JSON: data, steps, recipe, as the trainer recorded them
     gain      JSON: {"3": dB, "7": dB, ...} measured gain over the blurry input, where measured
 """
@@ -111,11 +111,11 @@ def load_david(model: str | Path) -> David:
     """The same where only DAVID will do: it has branches and attention.
 
     Raises:
-        ModelError: as load_network, or the model is a DBN.
+        ModelError: as load_network, or the model is another network.
     """
     network = load_network(model)
     if not isinstance(network, David):
-        raise ModelError(f"{model} is a DBN, without branches or attention: give a DAVID model")
+        raise ModelError(f"{model} has no branches or attention of DAVID: give a DAVID model")
     return network
 
 

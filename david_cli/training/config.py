@@ -26,6 +26,9 @@ class TrainConfig:
     attention to tell the blur levels, `blur` how strong the blur is."""
     psnr_floor: float = PSNR_FLOOR
     """Added to each sample's mean square error in the PSNR loss: lower counts light blur more."""
+    choice: float = 0.0
+    """For `david-x`: weight of the loss that teaches it which candidate is good where; it falls
+    with the learning rate."""
     batch: int = 32
     """Samples per step, over all processes together."""
     crop: int = 64
@@ -81,7 +84,7 @@ class TrainConfig:
         for name in ("lr", "psnr_floor", "clip", "strength"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("final_lr", "warmup", "weight_decay", "checkpoint_minutes"):
+        for name in ("final_lr", "choice", "warmup", "weight_decay", "checkpoint_minutes"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in (*self.betas, self.ema)):

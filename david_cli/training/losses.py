@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from david_cli.network.david import MODULE_LEVELS
 from david_cli.synthesis.exposure import input_psnr
@@ -18,6 +19,11 @@ ATTENTION_LOSSES: tuple[LossName, ...] = ("level", "blur")
 CHARBONNIER_EPSILON = 1e-3
 PSNR_FLOOR = 1e-5
 """Added to each sample's mean square error: errors below 50 dB hardly count any more."""
+
+CHOICE_AREA = 9
+"""Edge of the square in pixels over which candidates are compared."""
+CHOICE_SOFTNESS = 0.7
+"""dB by which a candidate is worse that is to have 1 / e of the weight."""
 
 
 def module_loss(external: Tensor, module: Tensor) -> Tensor:
@@ -57,6 +63,28 @@ def module_of_blur(centre: Tensor, truth: Tensor, bounds: Sequence[float]) -> Te
     """
     falling = torch.tensor(bounds, device=centre.device)
     return torch.searchsorted(-falling, -input_psnr(centre, truth))
+
+
+def choice_loss(logits: Tensor, changes: Tensor, centre: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of DAVID-X's weights against how good each candidate is, around every pixel.
+
+    The picture's error alone teaches to distrust all candidates, because a wrong exposure costs
+    more than the right one gains; and it says nothing of a candidate that has no weight.
+
+    Args:
+        logits: (B, 1 + K, H, W) of the centre and the candidates.
+        changes: (B, K, H, W) what a candidate adds to each channel of the centre.
+        centre: (B, 3, H, W) blurry, in [0, 1].
+        truth: (B, 3, H, W).
+    """
+    wrong = centre - truth
+    errors = [wrong.square().mean(1)]
+    errors += [(wrong + change[:, None]).square().mean(1) for change in changes.unbind(1)]
+    local = F.avg_pool2d(
+        torch.stack(errors, 1), CHOICE_AREA, 1, CHOICE_AREA // 2, count_include_pad=False
+    )
+    target = (-10 * torch.log10(local + PSNR_FLOOR) / CHOICE_SOFTNESS).softmax(1)
+    return -(target * logits.log_softmax(1)).sum(1).mean()
 
 
 def loss_of(

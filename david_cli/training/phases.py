@@ -19,6 +19,7 @@ from david_cli.errors import InputError
 from david_cli.network.assemble import assemble
 from david_cli.network.build import Network, build
 from david_cli.network.david import David, DavidConfig
+from david_cli.network.davidx import DavidXConfig, begin
 from david_cli.network.weights import load_network, save_network
 from david_cli.training import processes
 from david_cli.training.batches import read_source
@@ -125,9 +126,11 @@ def starting_point(phase: Phase, recipe: Recipe, folder: Path) -> Network:
     if len(sources) == 1 and sources[0].config == phase.network:
         return sources[0]
     davids = [source for source in sources if isinstance(source, David)]
-    if len(davids) < len(sources) or not isinstance(phase.network, DavidConfig):
+    if len(davids) < len(sources) or not isinstance(phase.network, DavidConfig | DavidXConfig):
         raise InputError(f"phase {phase.name}: only david networks can be assembled")
     try:
+        if isinstance(phase.network, DavidXConfig):
+            return begin(phase.network, davids)
         return assemble(davids, phase.network)
     except ValueError as err:
         raise InputError(f"phase {phase.name}, start {', '.join(phase.start)}: {err}") from err

@@ -1,6 +1,7 @@
 """Recipes: TOML files that hold every phase of a training and every hyper-parameter.
 
-[network]             settings that all phases share: kind = "david" | "dbn", and its widths
+[network]             settings that all phases share: kind = "david" | "david-x" |
+                      "dbn", and its widths
 [training]            hyper-parameters that all phases share (see TrainConfig)
 
 [[phase]]             in order; each writes <name>.safetensors
@@ -24,12 +25,17 @@ from typing import Any, get_args, get_origin, get_type_hints
 from david_cli.errors import InputError
 from david_cli.network.build import Config
 from david_cli.network.david import DavidConfig
+from david_cli.network.davidx import DavidXConfig
 from david_cli.network.dbn import DbnConfig
 from david_cli.training.config import TrainConfig
 
 SHIPPED = Path(__file__).resolve().parents[1] / "recipes"
 HYPER_PARAMETERS = tuple(f.name for f in fields(TrainConfig))
-KINDS: dict[str, type[DavidConfig] | type[DbnConfig]] = {"david": DavidConfig, "dbn": DbnConfig}
+KINDS: dict[str, type[DavidConfig] | type[DavidXConfig] | type[DbnConfig]] = {
+    "david": DavidConfig,
+    "david-x": DavidXConfig,
+    "dbn": DbnConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ def _read_network(settings: dict[str, Any], where: str) -> Config:
     if kind not in KINDS:
         raise InputError(f"{where}: network kind must be one of {', '.join(KINDS)}, not {kind!r}")
     known = [f.name for f in fields(KINDS[kind])]
-    if kind == "dbn":  # what phases of david share does not concern it
+    if kind != "david":  # what phases of david share does not concern it
         settings = {k: v for k, v in settings.items() if k in known or k not in _david_keys()}
     check_keys(settings, known, f"{where}: network")
     config: Config = _fill(KINDS[kind], settings, f"{where}: network")

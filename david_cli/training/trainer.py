@@ -19,12 +19,14 @@ from david_cli.errors import DavidError
 from david_cli.inference.device import multiplies_bf16
 from david_cli.network.build import Network
 from david_cli.network.david import David
+from david_cli.network.davidx import DavidX
 from david_cli.training import processes
 from david_cli.training.batches import Source, draw_batch
 from david_cli.training.checkpoint import RunState, saved_step
 from david_cli.training.config import Part, TrainConfig
 from david_cli.training.losses import (
     ATTENTION_LOSSES,
+    choice_loss,
     loss_of,
     module_loss,
     module_of_blur,
@@ -175,6 +177,11 @@ def train_step(
             else:
                 module = module_of_blur(centre, sharp, config.blur_bounds)
             prediction, loss = centre, module_loss(_external_maps(run.network, blurry), module)
+        elif isinstance(run.network, DavidX) and config.choice:
+            prediction, changes, logits = run.network.explain(blurry)
+            weight = config.choice * learning_rate(config, step) / config.lr
+            loss = loss_of(config.loss, prediction.float(), sharp, floor=config.psnr_floor)
+            loss = loss + weight * choice_loss(logits, changes, centre, sharp)
         else:
             prediction = run.network(blurry)
             loss = loss_of(config.loss, prediction.float(), sharp, floor=config.psnr_floor)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from david_cli.cli.app import run
+from david_cli.cli.synth import TREMOR
+from david_cli.synthesis.camera import MotionRange
 from david_cli.synthesis.settings import PackSettings
 from tests.synthesis.photos import pan, scenery, write_photos, write_video
 
@@ -44,6 +46,18 @@ def test_a_pack_from_photographs(
     assert run(command) == 0  # complete already
     assert {p: p.read_bytes() for p in out.iterdir()} == before
     assert run([*command, "--seed", "2"]) == 4
+
+
+def test_a_hand_may_tremble_less(photos: Path, tmp_path: Path) -> None:
+    command = ["synth", "--photos", str(photos), "--count", "2", "--size", "32", "--strength", "1"]
+
+    def tremor_in(name: str, *options: str) -> float:
+        assert run([*command, "-o", str(tmp_path / name), *options]) == 0
+        record = json.loads((tmp_path / name / "pack.json").read_text())
+        return float(record["settings"]["scene"]["camera"]["tremor"])
+
+    assert tremor_in("plain") == MotionRange().tremor == TREMOR
+    assert tremor_in("calm", "--tremor", "0.04") == 0.04
 
 
 def test_blur_is_calibrated_unless_told(
@@ -143,6 +157,7 @@ def test_textures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["{video}", "--layout", "pack", "--frames", "4"], 2, "odd number"),
         (["{video}", "--levels", "3,3"], 2, "different odd numbers"),
         (["{video}", "--count", "4"], 2, "--count is for --photos only"),
+        (["{video}", "--tremor", "0"], 2, "--tremor is for --photos only"),
         (["--photos", "{photos}", "--interpolate", "8"], 2, "--interpolate is for videos only"),
         (["{video}", "--size", "64"], 2, "--size is for --layout pack only"),
         (["{video}", "--frames", "5"], 2, "--frames is for --layout pack only"),
@@ -158,6 +173,7 @@ def test_textures(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
                 ("--stride", "8"),
                 ("--gamma", "2.2"),
                 ("--strength", "auto"),
+                ("--tremor", "0.25"),
                 ("--layout", "pack"),
                 ("--workers", "1"),
             ]

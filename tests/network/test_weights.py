@@ -81,7 +81,7 @@ def test_a_file_of_a_network_to_come_is_refused(weights: Path) -> None:
 
 def test_where_only_david_will_do_a_dbn_is_refused(tmp_path: Path) -> None:
     save_network(random_dbn(DBN), tmp_path / "dbn.safetensors", {})
-    with pytest.raises(ModelError, match=r"dbn\.safetensors is a DBN"):
+    with pytest.raises(ModelError, match=r"dbn\.safetensors has no branches"):
         load_david(tmp_path / "dbn.safetensors")
 
 

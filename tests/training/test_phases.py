@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from david_cli.errors import InputError
 from david_cli.network.david import David, DavidConfig
+from david_cli.network.davidx import DavidXConfig
 from david_cli.network.weights import load_network, read_info
 from david_cli.synthesis.packs import Pack, Sample, open_pack, write_shard
 from david_cli.training.phases import (
@@ -224,3 +225,18 @@ def test_minutes_are_turned_into_steps_once(
     assert set(record["seconds_per_step"]) == {p.name for p in recipe.phases}
     assert scaled == recipe.scaled(record["factor"])
     assert scale_to_minutes(recipe, [pack_folder], run, 99, "cpu") == scaled  # a resumed run
+
+
+def test_david_x_starts_from_a_single_branch(pack_folder: Path, tmp_path: Path) -> None:
+    settings = 'kind = "david-x", widths = [4, 6, 8], exposures = [0.5], leak = 0.0'
+    network = f"network = {{ {settings} }}\nsteps = 3\n"
+    file = tmp_path / "x.toml"
+    file.write_text(f'{THREE_PHASES}\n[[phase]]\nname = "x"\nstart = ["branch"]\n{network}')
+    run_recipe(read_recipe(file), [pack_folder], tmp_path, only=["branch", "x"])
+    info = read_info(tmp_path / "x.safetensors")
+    assert info.config == DavidXConfig(widths=(4, 6, 8), exposures=(0.5,), leak=0.0)
+    assert info.training["steps"] == 4 + 3
+
+    file.write_text(f'{THREE_PHASES}\n[[phase]]\nname = "y"\nstart = ["three"]\n{network}')
+    with pytest.raises(InputError, match="david-x starts from a Single DAVID of its own layout"):
+        run_recipe(read_recipe(file), [pack_folder], tmp_path, only=["three", "y"])

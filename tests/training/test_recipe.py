@@ -80,7 +80,7 @@ def test_scaling_keeps_at_least_one_step(tmp_path: Path) -> None:
         ("lr = 1e-3", 'lr = "fast"', "'lr' must be float"),
         ("levels = [3, 7]", "levels = 3", "'levels' must be a list"),
         ('name = "dbn"', 'name = "dbn"\npart = "external_att"', "must be one of all, attention"),
-        ('kind = "dbn"', 'kind = "unet"', "kind must be one of david, dbn"),
+        ('kind = "dbn"', 'kind = "unet"', "kind must be one of david, david-x, dbn"),
         ("[4, 6, 8]", "[]", "must not be empty"),
         ('start = ["branch"]', 'start = ["dbn"]', "starts from dbn, which comes later"),
         ('name = "all"', 'name = "branch"', "more than one phase is named branch"),
