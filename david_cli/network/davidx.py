@@ -4,17 +4,19 @@
 
 A convolutional network that sees seven frames has to find their motion, infer a blur kernel from it
 and invert that, in every pixel and for every direction. The first and the last of these are
-arithmetic (`network.motion`). Here they are done as such, for several exposures, because how long
-the shutter was open cannot be measured; and a branch of DAVID, which is given the results,
-chooses among them pixel by pixel, as DAVID's external attention chooses among its modules, and adds
-what they lack:
+arithmetic (`network.motion`). Here they are done as such, for several exposures; and a branch of
+DAVID, which is given the results, chooses among them pixel by pixel, as DAVID's external attention
+chooses among its modules, and adds what they lack:
 
     output = centre + sum_k w_k (candidate_k - centre) + change
-    w      = softmax(map + mean over the frame of evidence)
+    w      = softmax(map + mean over the frame of evidence + judge(traces))
 
-The candidates and the centre itself share ``w``. All of a frame was exposed for equally long, and
-for how long can be seen only where there is texture: so what speaks for an exposure is averaged
-over the frame and counts everywhere. Candidates are in luminance alone.
+The candidates and the centre itself share ``w``. How long the shutter was open is measured too,
+where the motion changes from frame to frame: the traces are how well the centre and its neighbours
+agree when each is blurred as the other is, for every exposure (`network.motion.cross_blur`). All of
+a frame was exposed for equally long, and for how long can be seen only where there is texture: so
+what speaks for an exposure is averaged over the frame and counts everywhere. Candidates are in
+luminance alone.
 """
 
 from __future__ import annotations
@@ -29,12 +31,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from david_cli.network.david import David, DavidConfig, UNet, pad_to
-from david_cli.network.motion import estimate_motion, unblur, warp
+from david_cli.network.motion import cross_blur, estimate_motion, neighbourhood, unblur, warp
 
 CENTRE_BIAS = 4.0
 """Bias of the centre's map at the start: each candidate has exp(-4) of its weight."""
 FIRST = "encoder.0.enter.weight"
 """Of the U-Net: the kernel of the convolution that everything enters by."""
+FAINT = 1e-6
+"""Mean squares of this size, a quarter of a grey level, are not told from rounding."""
+JUDGE_WIDTH = 64
+"""Units of the layer that weighs what the whole frame says of the exposure."""
+MARGIN = 2
+"""Cells of a trace at the edges that do not count for the frame: the neighbours end there."""
 PIXELS_OF_MOTION = 8.0
 """Displacement that enters the network as 1."""
 
@@ -57,8 +65,8 @@ class DavidXConfig:
     """Slope of the activation below zero."""
 
     def __post_init__(self) -> None:
-        if self.frames % 2 != 1 or self.frames < 3:
-            raise ValueError("the window must be odd, and 3 frames at least")
+        if self.frames % 2 != 1 or self.frames < 5:
+            raise ValueError("the window must be odd, and 5 frames at least")
         if not (self.exposures and self.iterations and self.widths):
             raise ValueError("exposures, iterations and widths must not be empty")
         if not all(e > 0 for e in self.exposures):
@@ -105,6 +113,20 @@ class DavidXConfig:
         )
 
 
+class Hints(NamedTuple):
+    """What is computed and not learned, float32."""
+
+    changes: Tensor
+    """(B, K, H, W) candidates less the centre, in luminance."""
+    aligned: Tensor
+    """(B, 2, H, W) the neighbours brought onto the centre, less the centre, in luminance."""
+    motion: Tensor
+    """(B, 4, H, W) to the next and the previous frame, x and y in pixels."""
+    traces: Tensor
+    """(B, 2 (1 + E), H / 4, W / 4) for no exposure and each of E: mean squares of what differs
+    between the centre and its neighbours blurred crosswise, then of the detail left in both."""
+
+
 class Chosen(NamedTuple):
     """A result with the candidates that it was made of."""
 
@@ -124,7 +146,8 @@ class DavidX(nn.Module):
         self.config = config
         self.total_stride = config.total_stride
         r2 = config.unshuffle**2
-        hints = (config.candidates + 2) * r2 + 4
+        tried = len(config.exposures) + 1
+        hints = (config.candidates + 2) * r2 + 4 + tried
         maps = config.candidates + 1
         entries = 3 * config.frames * r2 + hints
         self.unet = UNet(entries, (3 + 2 * maps) * r2, config.widths, config.branch)
@@ -134,6 +157,13 @@ class DavidX(nn.Module):
         nn.init.zeros_(last.bias)
         with torch.no_grad():
             last.bias[3 * r2 : 4 * r2] = CENTRE_BIAS
+        self.judge = nn.Sequential(
+            nn.Linear(2 * tried + 2, JUDGE_WIDTH),
+            nn.LeakyReLU(config.leak),
+            nn.Linear(JUDGE_WIDTH, maps),
+        )
+        for parameter in self.judge[-1].parameters():
+            nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, window: Tensor) -> Tensor:
@@ -145,47 +175,52 @@ class DavidX(nn.Module):
         H, W = window.shape[-2:]
         r, maps = self.config.unshuffle, self.config.candidates + 1
         padded = pad_to(window, self.total_stride)
-        changes, aligned, motion = self.hints(padded)
+        changes, aligned, motion, traces = self.hints(padded)
+        disagreement, verdict = _read(traces, motion)
         entries = (
             F.pixel_unshuffle(padded, r).flatten(1, 2),
             F.pixel_unshuffle(torch.cat((changes, aligned), 1), r),
             F.avg_pool2d(motion, r) / PIXELS_OF_MOTION,
+            F.interpolate(disagreement, [side // r for side in padded.shape[-2:]], mode="bilinear"),
         )
         stacked = torch.cat([entry.to(window.dtype) for entry in entries], 1)
         result = self.unet(stacked.contiguous(memory_format=torch.channels_last))
         result = F.pixel_shuffle(result, r)
         change, local, evidence = result[:, :3], result[:, 3 : 3 + maps], result[:, 3 + maps :]
-        logits = local.float() + evidence.float().mean((2, 3), keepdim=True)
+        judged = self.judge(verdict.to(window.dtype))[..., None, None]
+        logits = local.float() + evidence.float().mean((2, 3), keepdim=True) + judged.float()
         chosen = (logits.softmax(1)[:, 1:] * changes).sum(1, keepdim=True)
         centre = padded[:, self.config.frames // 2]
         output = centre + change + chosen.to(window.dtype)
         return Chosen(output[..., :H, :W], changes[..., :H, :W], logits[..., :H, :W])
 
     @torch.no_grad()
-    def hints(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is computed and not learned, in float32.
+    def hints(self, window: Tensor) -> Hints:
+        """What blur looks like taken back, and what speaks for each exposure.
 
         Args:
             window: (B, T, 3, H, W) RGB in [0, 1].
-
-        Returns:
-            (B, K, H, W) candidates less the centre, (B, 2, H, W) the neighbours brought onto the
-            centre less the centre, in luminance; (B, 4, H, W) motion to the next and the previous
-            frame, in pixels.
         """
         c = self.config
         middle = c.frames // 2
         device = window.device.type
         with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
-            grey = window[:, middle - 1 : middle + 2].float().mean(2, keepdim=True)
-            before, centre, after = grey.unbind(1)
+            near = window[:, middle - 2 : middle + 3].float().mean(2, keepdim=True)
+            earlier, before, centre, after, later = near.unbind(1)
             B = len(centre)
-            both = estimate_motion(centre.repeat(2, 1, 1, 1), torch.cat((after, before)))
-            aligned = warp(torch.cat((after, before)), both) - centre.repeat(2, 1, 1, 1)
-            forth, back = both[:B], both[B:]
+            twice = centre.repeat(2, 1, 1, 1)
+            neighbours, beyond = torch.cat((after, before)), torch.cat((later, earlier))
+            there, on = estimate_motion(
+                torch.cat((twice, neighbours)), torch.cat((neighbours, beyond))
+            ).chunk(2)
+            placed = warp(neighbours, there)
+            forth, back = there[:B], there[B:]
             # where a clip begins or ends its window is mirrored: the camera did not turn round
-            mirrored = (before == after).flatten(1).all(1).view(B, 1, 1, 1)
-            back = torch.where(mirrored, -forth, back)
+            back = torch.where(_equal(before, after), -forth, back)
+            on = torch.where(_equal(beyond, twice), there, on)
+            moves = (forth.repeat(2, 1, 1, 1), back.repeat(2, 1, 1, 1))
+            # of the next and of the previous frame; that the latter's are back to front is as well
+            their_moves = (on, -there)
             steps = max(c.iterations)
             changes = [
                 result - centre
@@ -195,11 +230,47 @@ class DavidX(nn.Module):
                 )
                 if n in c.iterations
             ]
-        return (
+            crossed = [
+                cross_blur(twice, placed, moves, their_moves, exposure)
+                for exposure in (0.0, *c.exposures)
+            ]
+            squares = torch.cat([s for pair in zip(*crossed, strict=True) for s in pair], 1)
+            traces = neighbourhood((squares[:B] + squares[B:]) / 2)
+        return Hints(
             torch.cat(changes, 1),
-            torch.cat((aligned[:B], aligned[B:]), 1),
+            torch.cat((placed - twice).chunk(2), 1),
             torch.cat((forth, back), 1),
+            traces,
         )
+
+
+def _equal(a: Tensor, b: Tensor) -> Tensor:
+    """(B, 1, 1, 1) whether two pictures are one and the same."""
+    return (a == b).flatten(1).all(1).view(-1, 1, 1, 1)
+
+
+def _read(traces: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """What differs as a share of the detail, in logarithms: around every cell, and all in all.
+
+    Args:
+        traces: (B, 2 (1 + E), h, w) as in ``Hints``.
+        motion: (B, 4, H, W).
+
+    Returns:
+        (B, 1 + E, h, w), and (B, 2 (1 + E) + 2) about the frame: the mean of the former and the
+        same of all its cells together, each relative to no exposure; its detail and its speed.
+    """
+    differs, detail = (traces + FAINT).chunk(2, 1)
+    local = differs.log() - detail.log()
+    h, w = ((side - 2 * min(MARGIN, (side - 1) // 2)) for side in local.shape[-2:])
+    top, left = (local.shape[-2] - h) // 2, (local.shape[-1] - w) // 2
+    inner = (..., slice(top, top + h), slice(left, left + w))
+    typical = local[inner].mean((2, 3))
+    differs, detail = differs[inner].mean((2, 3)), detail[inner].mean((2, 3))
+    joint = differs.log() - detail.log()
+    speed = (motion.square().mean((1, 2, 3)) + FAINT).log()
+    about = [part for x in (typical, joint) for part in (x[:, :1], x[:, 1:] - x[:, :1])]
+    return local, torch.cat((*about, detail[:, :1].log(), speed[:, None]), 1)
 
 
 def begin(config: DavidXConfig, trained: Sequence[David]) -> DavidX:

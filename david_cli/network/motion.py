@@ -36,6 +36,8 @@ ROBUST = 0.02
 """Difference of values from which on a pixel counts less (Geman-McClure in spirit)."""
 DAMPING = 0.01
 """Share of the mean squared gradient that keeps displacements where there is no texture."""
+DETAIL = 3.0
+"""What varies within so many pixels (standard deviation of a Gaussian) is detail."""
 TINY = 1e-5
 
 
@@ -101,6 +103,46 @@ def unblur(
     return results
 
 
+def cross_blur(
+    frame: Tensor,
+    other: Tensor,
+    moves: tuple[Tensor, Tensor],
+    other_moves: tuple[Tensor, Tensor],
+    exposure: float,
+) -> tuple[Tensor, Tensor]:
+    """What is left between two frames when each is blurred as the other already is.
+
+    Two blurry pictures of one thing are k * sharp and l * sharp, if * is the blur of each one's own
+    motion. For the right exposure l * (k * sharp) = k * (l * sharp), whatever the thing looks like;
+    for any other they differ, as soon as the motions do. So this tells how long the shutter was
+    open, of which a single frame, or steady motion, says nothing.
+
+    Args:
+        frame: (B, C, H, W) the one, in [0, 1].
+        other: the other, brought onto it by ``warp``.
+        moves: (B, 2, H, W) motion of the one to its next and previous frame, in pixels.
+        other_moves: the same of the other.
+        exposure: to try, in frame intervals; 0 leaves both as they are.
+
+    Returns:
+        (B, C, H, W) squares of the difference, and of the detail that is left to compare.
+    """
+    one, two = frame.float(), other.float()
+    if exposure:
+        one, two = (
+            _expose(one, _paths(*other_moves, exposure)),
+            _expose(two, _paths(*moves, exposure)),
+        )
+    mean = (one + two) / 2
+    return (one - two).square(), (mean - _smooth(mean, DETAIL)).square()
+
+
+def neighbourhood(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, H / 4, W / 4) rounded up: weighted means around every fourth pixel."""
+    H, W = x.shape[-2:]
+    return _smooth(F.interpolate(x, (-(-H // POOL), -(-W // POOL)), mode="area"), SPREAD)
+
+
 def _paths(after: Tensor, before: Tensor, exposure: float) -> list[Tensor]:
     """Places of the sub-exposures beside the centre, evenly spaced: one for every half interval.
 
@@ -140,19 +182,12 @@ def _step(a: Tensor, b: Tensor, motion: Tensor) -> Tensor:
     weight = torch.where(inside, weight, 0.01 * weight)
     products = (dx * dx, dx * dy, dy * dy, dx * difference, dy * difference)
     sums = torch.cat([weight * p.sum(1, keepdim=True) for p in products], 1)
-    xx, xy, yy, xd, yd = (part[:, None] for part in _neighbourhood(sums).unbind(1))
+    xx, xy, yy, xd, yd = (part[:, None] for part in neighbourhood(sums).unbind(1))
     damping = TINY + DAMPING * (xx + yy)
     xx, yy = xx + damping, yy + damping
     step = torch.cat((yy * xd - xy * yd, xx * yd - xy * xd), 1) / (xx * yy - xy * xy)
     step = step.clamp(-LARGEST_STEP, LARGEST_STEP)
     return F.interpolate(step, (H, W), mode="bilinear", align_corners=False)
-
-
-def _neighbourhood(x: Tensor) -> Tensor:
-    """Weighted means around every pooled pixel."""
-    H, W = x.shape[-2:]
-    x = F.interpolate(x, (-(-H // POOL), -(-W // POOL)), mode="area")
-    return _smooth(x, SPREAD)
 
 
 def _pyramid(picture: Tensor) -> list[Tensor]:

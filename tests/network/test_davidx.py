@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from david_cli.errors import ModelError
 from david_cli.network.david import David, DavidConfig
@@ -28,10 +29,16 @@ def randomised(network: Any, seed: int = 0) -> Any:
     return network.eval()
 
 
-def window(size: tuple[int, int] = (48, 64), step: float = 3.0) -> torch.Tensor:
+def window(size: tuple[int, int] = (48, 64), step: float = 3.0) -> Tensor:
     """(1, 7, 3, H, W): a picture that moves to the right."""
     picture = scenery(size)
     return torch.stack([moved(picture, n * step, 0.0) for n in range(-3, 4)], 1).clamp(0, 1)
+
+
+def blurry(picture: Tensor, place: Tensor, velocity: Tensor, exposure: float) -> Tensor:
+    """At a place, moving: the mean of 17 exact displacements."""
+    moments = torch.linspace(-exposure / 2, exposure / 2, 17).tolist()
+    return torch.stack([moved(picture, *(place + t * velocity).tolist()) for t in moments]).mean(0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 30), (33, 47), (48, 64)])
@@ -56,7 +63,7 @@ def test_it_starts_from_what_a_single_david_gives() -> None:
     network, moving = begin(SMALL, [single]), window()
     with torch.no_grad():
         before, after = single(moving), network(moving)
-        changes, _, _ = network.hints(moving)
+        changes = network.hints(moving).changes
     shares = torch.tensor([4.0, *SMALL.candidates * [0.0]]).softmax(0)
     expected = before + shares[1] * changes.sum(1, keepdim=True)
     assert torch.allclose(after, expected, atol=1e-5)
@@ -81,7 +88,7 @@ def test_it_starts_from_nothing_else(sources: list[David]) -> None:
 
 def test_hints_are_the_blur_taken_back_the_neighbours_and_the_motion() -> None:
     moving = window((96, 128))
-    changes, aligned, motion = DavidX(SMALL).hints(moving)
+    changes, aligned, motion, _ = DavidX(SMALL).hints(moving)
     assert changes.shape == (1, 4, 96, 128)
     assert aligned.shape == (1, 2, 96, 128)
     inner = (..., slice(24, -24), slice(24, -24))
@@ -98,11 +105,50 @@ def test_where_a_clip_begins_the_camera_does_not_turn_round() -> None:
     mirrored = torch.cat((moving[:, 4:].flip(1), moving[:, 3:]), 1)
     assert torch.equal(mirrored[:, 2], mirrored[:, 4])
     network = DavidX(SMALL)
-    changes, _, motion = network.hints(mirrored)
-    assert torch.equal(motion[:, 2:], -motion[:, :2])
-    inside, _, _ = network.hints(moving)
+    end, inside = network.hints(mirrored), network.hints(moving)
+    assert torch.equal(end.motion[:, 2:], -end.motion[:, :2])
     inner = (..., slice(24, -24), slice(24, -24))
-    assert (changes - inside)[inner].abs().mean() < 0.1 * inside[inner].abs().mean()
+    apart = (end.changes - inside.changes)[inner]
+    assert apart.abs().mean() < 0.1 * inside.changes[inner].abs().mean()
+
+
+@pytest.mark.parametrize("ends", [0, 1], ids=["with the frame", "with the next"])
+def test_where_a_clip_ends_steady_motion_still_says_nothing_of_the_exposure(ends: int) -> None:
+    """Neither the frame's own motion nor its neighbour's is taken for a turn."""
+    moving = window((96, 128))
+    last = 3 + ends
+    mirrored = torch.cat((moving[:, : last + 1], moving[:, 2 * last - 6 : last].flip(1)), 1)
+    assert mirrored.shape == moving.shape
+    network = DavidX(SMALL)
+    end, inside = (network.hints(w).traces[..., 6:-6, 6:-6] for w in (mirrored, moving))
+    differs, detail = end.chunk(2, 1)
+    assert (differs / detail).median() < 0.01
+    assert torch.allclose(end, inside, atol=0.02 * float(detail.mean()))
+
+
+@pytest.mark.parametrize("exposure", SMALL.exposures)
+def test_traces_tell_the_exposure_where_the_motion_changes(exposure: float) -> None:
+    way = [(-14, 3), (-9, 9), (-3, 12), (-1, 6), (0, 0), (6, -1), (12, 3), (13, 9), (11, 12)]
+    places, picture = torch.tensor(way, dtype=torch.float32), scenery((128, 160))
+    frames = [
+        blurry(picture, places[n], (places[n + 1] - places[n - 1]) / 2, exposure)
+        for n in range(1, 8)
+    ]
+    moving = torch.stack(frames, 1)
+    differs, detail = DavidX(SMALL).hints(moving).traces[..., 8:-8, 8:-8].mean((2, 3)).chunk(2, 1)
+    likely = int((differs / detail).argmin())
+    assert (0.0, *SMALL.exposures)[likely] == exposure
+
+
+def test_the_judge_hears_the_whole_frame_and_counts_everywhere() -> None:
+    network, moving = randomised(DavidX(SMALL)), window()
+    with torch.no_grad():
+        for parameter in network.unet.parameters():
+            parameter.zero_()
+        logits = network.explain(moving).logits
+        other = network.explain(window(step=1.0)).logits
+    assert torch.allclose(logits, logits[..., :1, :1].expand_as(logits))
+    assert (logits - other).abs().max() > 1e-3
 
 
 def test_hints_stay_exact_where_the_network_is_in_half_precision() -> None:
@@ -127,7 +173,7 @@ def test_maps_choose_among_candidates(chosen: int, part: int) -> None:
         bias[3 * pixels :].zero_()
         first = (4 + chosen + part * (1 + SMALL.candidates)) * pixels
         bias[first : first + pixels].fill_(60)
-        changes, _, _ = network.hints(moving)
+        changes = network.hints(moving).changes
         output = network(moving)
     assert torch.allclose(output, moving[:, 3] + changes[:, chosen, None], atol=1e-5)
 
@@ -149,7 +195,7 @@ def test_evidence_counts_everywhere() -> None:
     "changes",
     [
         {"frames": 4},
-        {"frames": 1},
+        {"frames": 3},
         {"exposures": ()},
         {"exposures": (0.0,)},
         {"iterations": (0,)},
